@@ -1,0 +1,256 @@
+"""The nouns that pass between rooms, and nothing else.
+
+Standard library and numpy only. Every record is frozen: a room answers with a
+new record, it never changes the one it was handed. Times carry their unit in
+the name; boxes are fractions of the full upright picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""Pixels, height x width x 3, RGB (the one colour order in the house), or height x width luma."""
+
+VEHICLES = frozenset({"car", "bus", "truck", "motorcycle", "vehicle"})
+"""Kinds that are vehicles; `vehicle` is one whose type the model cannot tell."""
+
+KINDS = frozenset({"face", "person", "bicycle", "animal", "plate"}) | VEHICLES
+"""Every kind a detector may report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A rectangle in fractions 0..1 of the upright picture, x to the right, y down."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        return self.y1 - self.y0
+
+    @property
+    def area(self) -> float:
+        return max(0.0, self.width) * max(0.0, self.height)
+
+    @property
+    def center(self) -> tuple[float, float]:
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
+    @property
+    def foot(self) -> tuple[float, float]:
+        """Middle of the lower edge: where the thing touches the ground."""
+        return (self.x0 + self.x1) / 2, self.y1
+
+
+WHOLE = Box(x0=0.0, y0=0.0, x1=1.0, y1=1.0)
+
+
+class Picture(Protocol):
+    """Pixels as the decoder left them; every view is made on demand and read-only."""
+
+    @property
+    def width_px(self) -> int: ...
+
+    @property
+    def height_px(self) -> int: ...
+
+    def luma(self, width_px: int | None = None) -> Image:
+        """Brightness, H x W uint8; scaled down to `width_px` when given."""
+        ...
+
+    def rgb(self, box: Box, width_px: int, height_px: int) -> Image:
+        """The part of the picture inside `box`, resized to exactly width x height, RGB uint8.
+
+        `box` may reach over the picture's edge; what lies outside is black.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One picture of one camera and when it was taken."""
+
+    camera_id: str
+    seq: int
+    t_mono_ns: int
+    t_utc_ms: int
+    clock_synced: bool
+    picture: Picture
+    main: Picture | None = None
+    """The full-resolution picture of the same moment, where a camera has two streams."""
+
+    def crop(self, box: Box, width_px: int) -> Image:
+        """`box` at full resolution, RGB, `width_px` wide, aspect kept (at least 1 px high)."""
+        source = self.main or self.picture
+        across = max(box.width * source.width_px, 1e-9)
+        height = max(1, round(width_px * box.height * source.height_px / across))
+        return source.rgb(box, width_px, height)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """One thing seen in one frame. It has no place for who or what kind of person it is."""
+
+    kind: str
+    score: float
+    box: Box
+
+
+class TrackState(str, Enum):
+    TENTATIVE = "tentative"
+    CONFIRMED = "confirmed"
+    COASTING = "coasting"  # confirmed, not seen in the newest frame
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """The same thing followed through time; the number means nothing outside the box."""
+
+    track_id: int
+    kind: str
+    score: float
+    box: Box
+    velocity: tuple[float, float]  # picture widths, heights per second
+    first_mono_ns: int
+    last_mono_ns: int  # when it was last really seen
+    state: TrackState
+    moved: bool = False
+    """It has travelled, over its life, further than jitter explains."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlateReading:
+    """What all views of one track say its plate is."""
+
+    track_id: int
+    text: str
+    score: float
+    char_scores: tuple[float, ...]
+    pattern: str
+    votes: int
+
+
+class Phase(str, Enum):
+    START = "start"
+    UPDATE = "update"
+    END = "end"
+    ONCE = "once"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One instant on both clocks."""
+
+    mono_ns: int
+    utc_ms: int
+    synced: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened. Stays in memory; only `privacy` turns it into a message."""
+
+    event_id: str  # ULID, the same from start to end of one occurrence
+    n: int  # sequence inside the occurrence
+    phase: Phase
+    at: Moment
+    camera_id: str | None  # None: the box itself
+    kind: str
+    count: int | None = None
+    place: str | None = None  # zone or line
+    object_class: str | None = None
+    score: float | None = None
+    box: Box | None = None
+    direction: str | None = None  # "+" or "-"
+    duration_ms: int | None = None
+    period_s: int | None = None
+    version: str | None = None
+    why: str | None = None
+
+
+class Priority(int, Enum):
+    """What is sent first and evicted last: lower is more important."""
+
+    ALERT = 0  # hits, tamper, lost cameras, audit
+    EVENT = 1
+    COUNT = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """The only thing that disk and wire ever see. Made by `privacy` alone.
+
+    `body` is compact JSON without the envelope (`v`, `st`, `sq`); `publish` puts that on.
+    """
+
+    channel: str  # "e" for events, else "status", "about", "health", "re/..."
+    message_id: str  # ULID; "" for status, about and health
+    n: int
+    kind: str
+    camera: str  # "_box" for the box itself
+    body: bytes
+    priority: Priority
+    expiry_s: int
+    retain: bool = False
+    boot_id: str = ""
+    mono_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    up: bool
+    version: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraHealth:
+    fps: float
+    age_s: float | None  # None: no frame yet
+    drops: int
+    duty: float  # share of time awake, 0..1
+    state: str = "ok"  # ok | connecting | lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueHealth:
+    rows: int
+    age_s: float
+    refused: int
+    unheard: int = 0  # PUBACK 0x10: nobody subscribed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    at: Moment
+    cameras: Mapping[str, CameraHealth] = field(default_factory=dict)
+    queues: Mapping[str, QueueHealth] = field(default_factory=dict)
+    cpu_percent: float | None = None
+    rss_mb: float | None = None
+    temp_c: float | None = None
+    throttled: int | None = None
+    disk_free_percent: float | None = None
+    clock_offset_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What the box is and what it sends to whom; `facts` is plain JSON data."""
+
+    at: Moment
+    facts: Mapping[str, Any]
