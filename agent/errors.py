@@ -1,12 +1,12 @@
 """The exception tree, by what the caller can do about it.
 
-    AgentError
-    ├── ConfigError    mend the configuration; exit 78 from `run`, do not restart
-    ├── CaptureError   a camera is away or odd: back off, try again, say so in an event
-    ├── ModelError     a model is missing or wrong: keep the one that works
-    ├── StoreError     the outbox cannot be read or written: set aside, report, go on
-    ├── LinkError      a broker is away or refuses: back off, try the next one
-    └── UpdateError    an update does not verify: stay where we are
+AgentError
+├── ConfigError    mend the configuration; exit 78 from `run`, do not restart
+├── CaptureError   a camera is away or odd: back off, try again, say so in an event
+├── ModelError     a model is missing or wrong: keep the one that works
+├── StoreError     the outbox cannot be read or written: set aside, report, go on
+├── LinkError      a broker is away or refuses: back off, try the next one
+└── UpdateError    an update does not verify: stay where we are
 """
 
 from __future__ import annotations

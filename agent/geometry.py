@@ -27,9 +27,7 @@ def iou_matrix(a_xyxy: Floats, b_xyxy: Floats) -> Floats:
 
 def side_of_line(start: Point, end: Point, point: Point) -> float:
     """Signed distance-like value: > 0 right of start->end (picture axes, y down), < 0 left."""
-    return (end[0] - start[0]) * (point[1] - start[1]) - (end[1] - start[1]) * (
-        point[0] - start[0]
-    )
+    return (end[0] - start[0]) * (point[1] - start[1]) - (end[1] - start[1]) * (point[0] - start[0])
 
 
 def segments_cross(a0: Point, a1: Point, b0: Point, b1: Point) -> bool:
