@@ -3,11 +3,50 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-SECONDS_ := $(SECONDS)
 BIN := .venv/bin
+READY := .venv/ready
 MODELS := models/face/face_detection_full_range.tflite models/object/ssd_mobilenetv2_openimages.tflite
+CLIPS := .cache/clips/carphone_pristine.mp4 .cache/clips/bikes.mp4
 
-.PHONY: help setup demo test check format bench wheel lock clean
+.PHONY: help setup demo test check bench wheel clean
 
-help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+help: ## print this help
+	@echo "Safe Mahalla edge agent. Two commands do everything on a fresh machine:"
+	@echo "  make demo    real clips -> faces and vehicles -> MQTT events in this terminal"
+	@echo "  make test    the whole test suite"
+	@echo; grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY) $(MODELS) ## .venv with everything (.venv/bin/mahalla) and the models
+
+demo: setup $(CLIPS) ## the main job on real clips with an embedded broker; SECONDS=N stops by itself
+	@$(BIN)/mahalla demo $(if $(SECONDS),--seconds $(SECONDS))
+
+test: setup $(CLIPS) ## every test (ARGS="-k name" for some)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup $(CLIPS) ## format, lint, strict types, import layers, then the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup $(CLIPS) ## speed, memory and start-up as one table of ratios
+	$(BIN)/python tests/bench/bench.py $(ARGS)
+
+wheel: $(READY) ## dist/mahalla_agent-*.whl
+	rm -rf dist
+	$(BIN)/python -m hatchling build -t wheel
+
+clean: ## remove what the other targets made (downloads too)
+	rm -rf .venv .cache dist build $(MODELS)
+
+# A stamp, so that the second call costs nothing.
+$(READY): deploy/locks/dev.lock pyproject.toml deploy/make-venv.sh
+	@deploy/make-venv.sh "$(PYTHON)" .venv deploy/locks/dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(MODELS) $(CLIPS) &: models/fetch.py models/face/model.toml models/object/model.toml models/clips.toml | $(READY)
+	@$(BIN)/python models/fetch.py --clips .cache/clips
+	@touch -c $(MODELS) $(CLIPS)

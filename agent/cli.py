@@ -1,0 +1,63 @@
+"""The command `mahalla`: what people type.
+
+Each command's own module adds its arguments and names the function that runs it; nothing heavy
+is imported before the command is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from agent import __version__, check, demo, replay, run, schema
+from agent.errors import AgentError
+from agent.evaluate import models_command
+
+_COMMANDS = (run, demo, replay, check, models_command, schema)
+
+_EPILOG = """\
+example: mahalla check agent.yaml && mahalla run -c agent.yaml
+
+exit codes: 0 ok, 1 a problem found, 2 wrong usage (run with a wrong configuration: 78)
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="mahalla",
+        description="Edge agent for on-site cameras: faces counted, vehicles seen, events sent.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"mahalla-agent {__version__}")
+    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in _COMMANDS:
+        module.register(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; errors are one line on stderr."""
+    args = parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except AgentError as error:
+        if args.debug:
+            raise
+        print(f"mahalla {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `mahalla … | head` is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+#!/bin/bash
+# Install or upgrade the agent on Raspberry Pi OS or Ubuntu, from a checkout of this project.
+#
+#   sudo deploy/install.sh              install, or upgrade what is installed
+#   deploy/install.sh --into FOLDER     a trial below FOLDER; touches nothing else
+#
+# Each release lies in a folder of its own and becomes `current` by one atomic rename, so a power
+# cut leaves the old one working. The service starts once /etc/mahalla/agent.yaml is there and right.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { echo "install: $*" >&2; exit 1; }
+
+root=
+case "${1:-}" in
+    "") ;;
+    --into) root=${2:?"--into needs a folder"}; mkdir -p "$root"; root=$(cd "$root" && pwd) ;;
+    -h|--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) fail "unknown argument $1; see deploy/install.sh --help" ;;
+esac
+[ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "needs root; run: sudo deploy/install.sh"
+
+python=${PYTHON:-python3}
+version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' agent/__init__.py)
+home=$root/opt/mahalla
+# A second install of the same version must not write into the one that runs.
+release=$version
+for ((n = 2; ; n++)); do [ -e "$home/$release" ] || break; release=$version-$n; done
+
+if [ -z "$root" ]; then
+    free_kb=$(df -Pk /opt | awk 'NR==2{print $4}')
+    [ "$free_kb" -gt 700000 ] || fail "/opt has $((free_kb / 1000)) MB free, 700 are needed"
+fi
+mkdir -p "$home"
+trap 'rm -rf "${home:?}/${release:?}"' ERR
+
+echo "installing $release into $home/$release"
+deploy/make-venv.sh "$python" "$home/$release" deploy/locks/run.lock
+wheel=$(find dist -name "mahalla_agent-$version-*.whl" 2>/dev/null | head -1)
+if [ -z "$wheel" ] || [ -n "$(find agent pyproject.toml -newer "$wheel" -name '*.*' -print -quit)" ]; then
+    echo "building the wheel"
+    make --silent wheel PYTHON="$python"
+    wheel=$(find dist -name "mahalla_agent-$version-*.whl" | head -1)
+fi
+"$home/$release/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$wheel"
+
+echo "fetching the models"
+"$home/$release/bin/python" models/fetch.py
+cp -r models "$home/$release/models"
+cp README.md "$home/$release/"
+MAHALLA_MODELS=$home/$release/models "$home/$release/bin/mahalla" models selftest
+
+unit=$root/etc/systemd/system/mahalla.service
+mkdir -p "$(dirname "$unit")" "$root/etc/mahalla"
+install -m 0644 systemd/mahalla.service "$unit"
+
+if [ -z "$root" ]; then
+    getent passwd mahalla >/dev/null ||
+        useradd --system --home-dir /var/lib/mahalla --shell /usr/sbin/nologin mahalla
+    chgrp mahalla /etc/mahalla && chmod 0750 /etc/mahalla
+fi
+
+ln -sfn "$release" "$home/current.new"
+mv -T "$home/current.new" "$home/current"
+sync -f "$home"
+trap - ERR
+
+# Keep the release before this one to go back to; drop older ones.
+find "$home" -mindepth 1 -maxdepth 1 -type d ! -name "$release" -printf '%T@ %p\n' | sort -rn | tail -n +2 |
+    cut -d' ' -f2- | xargs -r rm -rf
+
+[ -z "$root" ] || { echo "installed below $root"; exit 0; }
+
+systemctl daemon-reload
+systemctl enable --quiet mahalla
+if [ ! -e /etc/mahalla/agent.yaml ]; then
+    echo "next: write /etc/mahalla/agent.yaml, then"
+    echo "  sudo /opt/mahalla/current/bin/mahalla check /etc/mahalla/agent.yaml && sudo systemctl start mahalla"
+elif /opt/mahalla/current/bin/mahalla check /etc/mahalla/agent.yaml; then
+    systemctl restart mahalla
+    echo "running; see: systemctl status mahalla, journalctl -u mahalla"
+else
+    fail "/etc/mahalla/agent.yaml has problems (above); the old agent keeps running"
+fi
