@@ -212,6 +212,21 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A stored message on its way to one broker: number `sq` of that broker's stream `st`."""
+
+    broker: str
+    st: str
+    sq: int
+    tries: int  # how often the broker has refused it
+    kind: str
+    camera: str
+    body: bytes
+    priority: Priority
+    expiry_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     up: bool
     version: str

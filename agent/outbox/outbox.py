@@ -1,0 +1,306 @@
+"""Messages on disk until every broker that should have them has them."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sqlite3
+import string
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.clock import Clock
+from agent.config.model import OutboxConfig
+from agent.errors import StoreError
+from agent.outbox import room
+from agent.outbox.schema import State, connect, is_damage, put_aside
+from agent.records import Delivery, Message, Priority, QueueHealth
+
+_log = logging.getLogger(__name__)
+
+_ALPHABET = string.ascii_lowercase + string.digits
+_PENDING = """
+    SELECT d.sq, d.tries, m.kind, m.camera, m.body, m.priority, m.expiry_s
+    FROM delivery d JOIN message m ON m.id = d.message
+    WHERE d.broker = ? AND d.state = 0 AND d.state < 3 AND d.urgent = ? AND d.not_before_ms <= ?
+    ORDER BY d.sq {order} LIMIT ?
+"""
+_NEWEST_FIRST = _PENDING.format(order="DESC")
+_OLDEST_FIRST = _PENDING.format(order="ASC")
+
+
+class Outbox:
+    """At least once, for each broker: one body, one numbered delivery row a broker.
+
+    `brokers` says which messages each broker is to have. Safe to use from several threads.
+    Raises StoreError where the disk fails; a damaged file is set aside and replaced.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        brokers: Mapping[str, Callable[[Message], bool]],
+        config: OutboxConfig,
+        clock: Clock,
+    ) -> None:
+        self.commits = 0  # grows with each put: whoever sends looks here before it looks at disk
+        self._path = path
+        self._brokers = brokers
+        self._config = config
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._set_aside: list[Path] = []
+        self._streams: dict[str, str] = {}
+        self._unheard: set[tuple[str, str, str]] = set()  # broker, camera, kind
+        self._db = self._open()
+
+    def put(self, messages: Sequence[Message]) -> None:
+        """Store `messages` in one transaction and number them for each broker that wants them.
+
+        The same (id, n) twice is stored once, so a put that failed may simply be repeated.
+        """
+        with self._transaction(durable=True) as db:
+            for message in messages:
+                self._insert(db, message)
+        self.commits += 1
+        with self._transaction(durable=False) as db:
+            room.make(db, self._config.max_bytes, self._clock.now())
+
+    def _insert(self, db: sqlite3.Connection, message: Message) -> None:
+        if message.channel != "e":
+            raise ValueError(f"only events enter the outbox, not {message.channel}")
+        takers = [broker for broker, wants in self._brokers.items() if wants(message)]
+        if not takers:
+            return
+        added = db.execute(
+            "INSERT OR IGNORE INTO message (message_id, n, kind, camera, body, priority, expiry_s,"
+            " boot_id, mono_ms, stored_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                message.message_id,
+                message.n,
+                message.kind,
+                message.camera,
+                message.body,
+                int(message.priority),
+                message.expiry_s,
+                message.boot_id,
+                message.mono_ms,
+                self._utc_ms(),
+            ),
+        )
+        if added.rowcount == 0:
+            return
+        urgent = message.priority is Priority.ALERT
+        for broker in takers:
+            db.execute(
+                "INSERT INTO delivery (broker, sq, message, urgent)"
+                " SELECT broker, next_sq, ?, ? FROM stream WHERE broker = ?",
+                (added.lastrowid, urgent, broker),
+            )
+            db.execute("UPDATE stream SET next_sq = next_sq + 1 WHERE broker = ?", (broker,))
+
+    def pending(self, broker: str, limit: int) -> list[Delivery]:
+        """What `broker` is to be sent next: the newest alerts, then the rest from the oldest on."""
+        with self._transaction(durable=False) as db:
+            now_ms = self._mono_ms()
+            rows = db.execute(_NEWEST_FIRST, (broker, 1, now_ms, limit)).fetchall()
+            if len(rows) < limit:
+                more = (broker, 0, now_ms, limit - len(rows))
+                rows += db.execute(_OLDEST_FIRST, more).fetchall()
+            st = self._streams[broker]
+        return [
+            Delivery(
+                broker=broker,
+                st=st,
+                sq=sq,
+                tries=tries,
+                kind=kind,
+                camera=camera,
+                body=body,
+                priority=Priority(priority),
+                expiry_s=expiry_s,
+            )
+            for sq, tries, kind, camera, body, priority, expiry_s in rows
+        ]
+
+    def done(self, deliveries: Sequence[Delivery]) -> None:
+        """The broker has them; what nobody heard on the same topics becomes due again."""
+        with self._transaction(durable=False) as db:
+            for delivery in deliveries:
+                self._settle(db, delivery, State.DONE, None)
+                topic = (delivery.broker, delivery.camera, delivery.kind)
+                if topic in self._unheard:
+                    self._unheard.discard(topic)
+                    db.execute(
+                        "UPDATE delivery SET state = 0 WHERE broker = ? AND state = 1 AND state < 3"
+                        " AND message IN (SELECT id FROM message WHERE camera = ? AND kind = ?)",
+                        topic,
+                    )
+
+    def refuse(self, delivery: Delivery, why: str) -> None:
+        """The broker will never take it: keep it, count it, try it no more."""
+        with self._transaction(durable=False) as db:
+            self._settle(db, delivery, State.REFUSED, why)
+
+    def unheard(self, delivery: Delivery) -> None:
+        """Nobody had subscribed: keep it until somebody hears its topic, or `try_unheard`."""
+        with self._transaction(durable=False) as db:
+            self._settle(db, delivery, State.UNHEARD, None)
+            self._unheard.add((delivery.broker, delivery.camera, delivery.kind))
+
+    def try_unheard(self, broker: str) -> None:
+        """Make the oldest unheard message of each topic due again, to find out if it is heard.
+
+        One a topic, not all: thousands of rows would travel for nobody each time.
+        """
+        with self._transaction(durable=False) as db:
+            db.execute(
+                "UPDATE delivery SET state = 0 WHERE broker = ? AND sq IN (SELECT min(d.sq)"
+                " FROM delivery d JOIN message m ON m.id = d.message"
+                " WHERE d.broker = ? AND d.state = 1 AND d.state < 3 GROUP BY m.camera, m.kind)",
+                (broker, broker),
+            )
+
+    def retry_later(self, delivery: Delivery, delay_s: float) -> None:
+        """Refused this time: due again after `delay_s`, with one more try counted."""
+        if self._is_stale(delivery):
+            return
+        with self._transaction(durable=False) as db:
+            db.execute(
+                "UPDATE delivery SET tries = tries + 1, not_before_ms = ?"
+                " WHERE broker = ? AND sq = ? AND state < 3",
+                (self._mono_ms() + round(delay_s * 1000), delivery.broker, delivery.sq),
+            )
+
+    def counts(self, broker: str) -> QueueHealth:
+        """How many rows wait for `broker` and how old the oldest is."""
+        with self._transaction(durable=False) as db:
+            by_state = dict(
+                db.execute(
+                    "SELECT state, count(*) FROM delivery WHERE broker = ? AND state < 3"
+                    " GROUP BY state",
+                    (broker,),
+                ).fetchall()
+            )
+            oldest_ms = self._oldest_ms(db, broker)
+        waiting, unheard = by_state.get(State.WAITING, 0), by_state.get(State.UNHEARD, 0)
+        now = self._clock.now()
+        known = oldest_ms and now.synced
+        return QueueHealth(
+            rows=waiting + unheard,
+            age_s=max(0, now.utc_ms - oldest_ms) / 1000 if known else 0.0,
+            refused=by_state.get(State.REFUSED, 0),
+            unheard=unheard,
+        )
+
+    @staticmethod
+    def _oldest_ms(db: sqlite3.Connection, broker: str) -> int:
+        found = db.execute(
+            "SELECT m.stored_ms FROM message m WHERE m.id = (SELECT min(message) FROM delivery"
+            " WHERE broker = ? AND state < 2 AND state < 3)",
+            (broker,),
+        ).fetchone()
+        return int(found[0]) if found else 0
+
+    def tidy(self) -> None:
+        """Let go of what has outlived `keep_s` and `max_age_s`; call it each minute or so."""
+        now = self._clock.now()
+        if not now.synced:
+            return  # no age is known
+        with self._transaction(durable=False) as db:
+            room.date(db, now)
+            room.forget_settled(db, now.utc_ms - round(self._config.keep_s * 1000))
+            room.expire(db, now.utc_ms - round(self._config.max_age_s * 1000), now)
+
+    def take_set_aside(self) -> list[Path]:
+        """The damaged files set aside since this was last asked, for an event about them."""
+        with self._lock:
+            found, self._set_aside = self._set_aside, []
+            return found
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _settle(
+        self, db: sqlite3.Connection, delivery: Delivery, state: State, why: str | None
+    ) -> None:
+        if self._is_stale(delivery):
+            return
+        db.execute(
+            "UPDATE delivery SET state = ?, settled_ms = ?, why = ?"
+            " WHERE broker = ? AND sq = ? AND state < 3",
+            (int(state), self._utc_ms(), why, delivery.broker, delivery.sq),
+        )
+
+    def _is_stale(self, delivery: Delivery) -> bool:
+        """Whether it was read from a file that has been replaced since."""
+        return self._streams.get(delivery.broker) != delivery.st
+
+    def _utc_ms(self) -> int:
+        now = self._clock.now()
+        return now.utc_ms if now.synced else 0
+
+    def _mono_ms(self) -> int:
+        return self._clock.now().mono_ns // 1_000_000
+
+    @contextmanager
+    def _transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        # FULL for what is put: after a power cut a number that has been sent must not be given
+        # to another message. NORMAL for the rest: a forgotten acknowledgement costs one
+        # duplicate, which receivers drop, and each sync wears the card.
+        with self._lock:
+            db = self._db
+            try:
+                db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                db.execute("BEGIN IMMEDIATE" if durable else "BEGIN")
+                yield db
+                db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise self._failed(error) from error
+            finally:
+                if db is self._db and db.in_transaction:
+                    db.execute("ROLLBACK")
+
+    def _failed(self, error: sqlite3.Error) -> StoreError:
+        if not is_damage(error):
+            return StoreError(f"{self._path}: {error}; free some space or check the card")
+        self._db.close()
+        self._db = self._replace(error)
+        return StoreError(f"{self._path}: {error}; it was set aside and a new outbox begun")
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return self._begin(connect(self._path))
+        except OSError as error:
+            raise StoreError(f"{self._path.parent}: {error.strerror}; make it writable") from error
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise StoreError(f"{self._path}: {error}; free space or check the card") from error
+            return self._replace(error)
+
+    def _replace(self, error: sqlite3.Error) -> sqlite3.Connection:
+        aside = put_aside(self._path, self._clock.now().utc_ms)
+        self._set_aside.append(aside)
+        _log.error("%s: %s; set aside as %s, a new outbox begun", self._path, error, aside.name)
+        try:
+            return self._begin(connect(self._path))
+        except sqlite3.Error as again:
+            raise StoreError(f"{self._path}: {again}; free space or check the card") from again
+
+    def _begin(self, db: sqlite3.Connection) -> sqlite3.Connection:
+        """Give each broker its stream, and each row its first chance of this run."""
+        chance = random.SystemRandom()
+        for broker in self._brokers:
+            st = "".join(chance.choices(_ALPHABET, k=8))
+            db.execute("INSERT OR IGNORE INTO stream (broker, st) VALUES (?, ?)", (broker, st))
+        db.execute(
+            "UPDATE delivery SET state = 0, not_before_ms = 0"
+            " WHERE state < 3 AND (state = 1 OR not_before_ms > 0)"
+        )
+        self._streams = dict(db.execute("SELECT broker, st FROM stream").fetchall())
+        self._unheard.clear()
+        return db

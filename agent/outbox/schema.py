@@ -1,0 +1,118 @@
+"""The outbox's tables, and opening a file that may be damaged."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from enum import IntEnum
+from pathlib import Path
+
+from agent.errors import StoreError
+
+_log = logging.getLogger(__name__)
+
+VERSION = 1
+
+
+class State(IntEnum):
+    """Where a delivery stands; below DONE the broker still waits for it."""
+
+    WAITING = 0
+    UNHEARD = 1  # accepted, but nobody had subscribed
+    REFUSED = 2  # the broker will not have it: kept, counted, no longer tried
+    DONE = 3  # kept for a while, to be sent again when asked for
+    LOST = 4  # evicted or expired before it was delivered; its body is gone
+
+
+# Moments are Unix ms; 0 stands for "stored while the clock was not set".
+TABLES = """
+CREATE TABLE stream (
+    broker TEXT PRIMARY KEY,
+    st TEXT NOT NULL,
+    next_sq INTEGER NOT NULL DEFAULT 1
+) WITHOUT ROWID;
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY,
+    message_id TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    camera TEXT NOT NULL,
+    body BLOB NOT NULL,
+    priority INTEGER NOT NULL,
+    expiry_s INTEGER NOT NULL,
+    boot_id TEXT NOT NULL,
+    mono_ms INTEGER NOT NULL,
+    stored_ms INTEGER NOT NULL,
+    UNIQUE (message_id, n)
+);
+CREATE INDEX message_importance ON message (priority);
+CREATE INDEX message_age ON message (stored_ms);
+CREATE TABLE delivery (
+    broker TEXT NOT NULL REFERENCES stream (broker),
+    sq INTEGER NOT NULL,
+    message INTEGER REFERENCES message (id),
+    urgent INTEGER NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0,
+    tries INTEGER NOT NULL DEFAULT 0,
+    not_before_ms INTEGER NOT NULL DEFAULT 0,  -- monotonic, so of this run only
+    settled_ms INTEGER,
+    why TEXT,
+    PRIMARY KEY (broker, sq)
+) WITHOUT ROWID;
+CREATE INDEX delivery_message ON delivery (message);
+CREATE INDEX delivery_open ON delivery (broker, state, urgent, sq) WHERE state < 3;
+CREATE INDEX delivery_settled ON delivery (settled_ms) WHERE state >= 3;
+"""
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether `error` says that the file itself is broken (not that it is full or locked).
+
+    `sqlite3` raises the bare `DatabaseError` for SQLITE_CORRUPT and SQLITE_NOTADB alone.
+    """
+    return type(error) is sqlite3.DatabaseError
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """The store at `path`, made when it is not there.
+
+    Raises sqlite3.Error as it comes: the caller tells damage from a full disk.
+    """
+    # Every use is under the outbox's own lock, so threads may share the connection.
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    try:
+        _prepare(db)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA secure_delete = ON")  # what has left its retention is overwritten
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        db.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+    elif version != VERSION:
+        raise sqlite3.DatabaseError(f"layout {version}, this agent knows {VERSION}")
+    db.execute("SELECT max(next_sq) FROM stream").fetchone()
+
+
+def put_aside(path: Path, stamp: int) -> Path:
+    """Rename a damaged store and its log out of the way; answers with the new name.
+
+    Only the newest damaged file is kept: they hold messages, and messages do not pile up.
+    """
+    for older in path.parent.glob(f"{path.name}.corrupt-*"):
+        older.unlink()
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+    except OSError as error:
+        raise StoreError(f"{path}: damaged, and cannot be set aside: {error.strerror}") from error
+    return aside

@@ -1,0 +1,175 @@
+"""The only door out: what leaves this box is made here, and nowhere else.
+
+An event is written key by key: what has no key below cannot leave.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from agent.kinds import (
+    EVENT_LIMIT_BYTES,
+    KINDS_OF_EVENTS,
+    WHY_LIMIT_CHARS,
+    allowed_keys,
+    missing_keys,
+)
+from agent.records import About, Box, Event, Health, Message, Moment, Phase, Priority, Status
+
+ENVELOPE_BYTES = len('"v":1,"st":"k3f9x2ab","sq":9999999999,')
+"""What `publish` will put in front of a body."""
+
+CLOCK_UNKNOWN_MS = 10 * 365 * 86_400_000
+"""Error bound of a clock that was never set: ten years, since nothing better is known."""
+
+
+class Privacy:
+    """Turns what the box knows into messages that may be stored and sent."""
+
+    def __init__(self, site: str, box: str, boot_id: str) -> None:
+        self._source = f"{site}/{box}"
+        self._boot_id = boot_id
+
+    def event(self, event: Event) -> Message:
+        """One event as a message for the outbox.
+
+        Raises ValueError for an unknown kind, a missing key or too long a body: bugs of ours.
+        """
+        kind = KINDS_OF_EVENTS.get(event.kind)
+        if kind is None:
+            raise ValueError(f"unknown kind {event.kind}")
+        camera = event.camera_id or "_box"
+        content = self._head(event, camera) | _details(event)
+        _check_keys(content)
+        body = _compact(content)
+        if len(body) + ENVELOPE_BYTES > EVENT_LIMIT_BYTES:
+            raise ValueError(f"{event.kind} of {len(body)} bytes is over the limit")
+        return Message(
+            channel="e",
+            message_id=event.event_id,
+            n=event.n,
+            kind=event.kind,
+            camera=camera,
+            body=body,
+            priority=kind.priority,
+            expiry_s=kind.expiry_s,
+            boot_id=self._boot_id,
+            mono_ms=event.at.mono_ns // 1_000_000,
+        )
+
+    def status(self, status: Status) -> Message:
+        """Up, or the last word of a box that is down (the will)."""
+        content: dict[str, Any] = {"up": int(status.up)}
+        if status.up:
+            content |= {"v": status.version, "since": status.since_ms}
+        return self._state("status", content)
+
+    def health(self, health: Health) -> Message:
+        """The vital signs of one minute."""
+        return self._state("health", _vital_signs(health))
+
+    def about(self, about: About) -> Message:
+        """What the box is and what it sends to whom."""
+        content = {"t": about.at.utc_ms, **about.facts}
+        return self._state("about", content)
+
+    def _head(self, event: Event, camera: str) -> dict[str, Any]:
+        content: dict[str, Any] = {"id": event.event_id}
+        if event.n:
+            content["n"] = event.n
+        if event.phase is not Phase.ONCE:
+            content["s"] = event.phase.value
+        content |= {"t": event.at.utc_ms} | self._clock_doubt(event.at)
+        return content | {"src": f"{self._source}/{camera}", "k": event.kind}
+
+    def _clock_doubt(self, at: Moment) -> dict[str, Any]:
+        if at.synced:
+            return {}
+        return {"te": CLOCK_UNKNOWN_MS, "bo": self._boot_id, "mo": at.mono_ns // 1_000_000}
+
+    @staticmethod
+    def _state(channel: str, content: Mapping[str, Any]) -> Message:
+        return Message(
+            channel=channel,
+            message_id="",
+            n=0,
+            kind=channel,
+            camera="_box",
+            body=_compact(content),
+            priority=Priority.EVENT,
+            expiry_s=0,  # the newest stands until the next
+            retain=True,
+        )
+
+
+def _check_keys(content: Mapping[str, Any]) -> None:
+    kind = content["k"]
+    if missing := missing_keys(content):
+        raise ValueError(f"{kind} lacks {' '.join(missing)}")
+    if strange := content.keys() - allowed_keys(kind):
+        raise ValueError(f"{kind} may not carry {' '.join(sorted(strange))}")
+
+
+def _details(event: Event) -> dict[str, Any]:
+    if event.why is not None and len(event.why) > WHY_LIMIT_CHARS:
+        raise ValueError(f"the reason of {event.kind} is longer than {WHY_LIMIT_CHARS} characters")
+    return _known(
+        z=event.place,
+        o=event.object_class,
+        c=event.count,
+        q=_rounded(event.score, 2),
+        b=None if event.box is None else _thousandths(event.box),
+        dir=event.direction,
+        dur=event.duration_ms,
+        per=event.period_s,
+        ver=event.version,
+        why=event.why,
+    )
+
+
+def _vital_signs(health: Health) -> dict[str, Any]:
+    cameras = {
+        camera: _known(
+            fps=round(sign.fps, 1),
+            age=_rounded(sign.age_s, 1),
+            drop=sign.drops,
+            duty=round(sign.duty, 2),
+        )
+        for camera, sign in health.cameras.items()
+    }
+    queues = {
+        broker: {"n": queue.rows, "age": round(queue.age_s), "refused": queue.refused}
+        for broker, queue in health.queues.items()
+    }
+    return {"t": health.at.utc_ms, "cam": cameras, "q": queues} | _known(
+        cpu=_rounded(health.cpu_percent),
+        rss=_rounded(health.rss_mb),
+        temp=_rounded(health.temp_c),
+        thr=health.throttled,
+        disk=_rounded(health.disk_free_percent),
+        off=_rounded(health.clock_offset_ms),
+        unheard=sum(queue.unheard for queue in health.queues.values()),
+    )
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _rounded(value: float | None, digits: int | None = None) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _thousandths(box: Box) -> list[int]:
+    """[x, y, w, h] in 1/1000 of the picture; what reaches over its edge is cut off."""
+    x0, y0, x1, y1 = (
+        round(1000 * min(max(part, 0.0), 1.0)) for part in (box.x0, box.y0, box.x1, box.y1)
+    )
+    return [x0, y0, x1 - x0, y1 - y0]
+
+
+def _compact(content: Mapping[str, Any]) -> bytes:
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode()

@@ -1,0 +1,251 @@
+"""One connection to one broker: the only module that knows paho."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.errors import LinkError
+from agent.publish.endpoint import Endpoint
+
+KEEPALIVE_S = 15
+"""A broker that hangs without closing is noticed within two of these."""
+
+SESSION_EXPIRY_S = 86_400
+"""Commands wait a day for a box that is away. Must outlive the will's delay, and a broker
+need not keep queues for a box that is gone for good."""
+
+WILL_DELAY_S = 20
+"""A change of endpoint or a short gap in the link is not a dead box."""
+
+_CONNECT_TIMEOUT_S = 10.0
+_WINDOW = 32  # messages in flight; at 300 ms a round this is 100 a second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Will:
+    """What the broker says for us when we are gone."""
+
+    topic: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the broker has announced that it can take."""
+
+    window: int = _WINDOW
+    packet_bytes: int | None = None
+
+
+class HangUpError(LinkError):
+    """The broker closed the connection: perhaps because of what it was sent."""
+
+
+class Connection:
+    """A paho client that lives for one connection only.
+
+    paho keeps messages in flight in memory and sends them again by itself when the same client
+    reconnects. The outbox is the only queue of this house, so each connection gets a new client:
+    what was not acknowledged is still pending on disk and nobody else sends it.
+    """
+
+    def __init__(
+        self, *, client_id: str, protocol: str, tls: ssl.SSLContext | None, will: Will
+    ) -> None:
+        self.limits = Limits()
+        self._v5 = protocol == "5"
+        self._acks: list[tuple[int, int]] = []
+        self._unanswered_ids: set[int] = set()
+        self._accepted: ReasonCode | None = None
+        self._lost: HangUpError | LinkError | None = None
+        self._tls_word = ""
+        self._endpoint: Endpoint | None = None
+        self._client = self._make_client(client_id, will)
+        if tls is not None:
+            self._client.tls_set_context(tls)
+
+    def _make_client(self, client_id: str, will: Will) -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=MQTTProtocolVersion.MQTTv5 if self._v5 else MQTTProtocolVersion.MQTTv311,
+            clean_session=None if self._v5 else False,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(0)  # the window is kept by the caller
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_log = self._on_log
+        properties = None
+        if self._v5:
+            properties = _properties(PacketTypes.WILLMESSAGE)
+            properties.WillDelayInterval = WILL_DELAY_S
+        client.will_set(will.topic, will.body, qos=1, retain=True, properties=properties)
+        return client
+
+    def open(self, endpoint: Endpoint, progress: Callable[[], None]) -> None:
+        """Connect and wait until the broker has accepted us.
+
+        Raises LinkError with one line on what is wrong.
+        """
+        self._endpoint = endpoint
+        try:
+            self._connect(endpoint)
+        except ssl.SSLCertVerificationError as error:
+            raise LinkError(
+                f"{endpoint}: its certificate is refused: {error.verify_message}"
+            ) from error
+        except ssl.SSLError as error:
+            raise LinkError(f"{endpoint}: TLS failed: {_tls_reason(str(error))}") from error
+        except OSError as error:
+            raise LinkError(f"{endpoint}: cannot connect: {error.strerror or error}") from error
+        deadline = time.monotonic() + _CONNECT_TIMEOUT_S
+        while self._accepted is None:
+            progress()
+            self._turn(0.2)
+            if self._lost is not None:
+                raise self._no_answer(endpoint)
+            if time.monotonic() > deadline:
+                raise LinkError(f"{endpoint}: gives no answer to CONNECT; is it an MQTT broker?")
+        self._client.on_log = None
+        if self._accepted.is_failure:
+            raise LinkError(f"{endpoint}: refuses this box: {self._accepted}")
+        if self._lost is not None:
+            raise self._lost
+
+    def _connect(self, endpoint: Endpoint) -> None:
+        extra: dict[str, Any] = {}
+        if self._v5:
+            properties = _properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            extra = {"clean_start": False, "properties": properties}
+        self._client.connect(endpoint.host, endpoint.port, keepalive=KEEPALIVE_S, **extra)
+
+    def _no_answer(self, endpoint: Endpoint) -> LinkError:
+        if self._tls_word:
+            return LinkError(f"{endpoint}: TLS failed: {_tls_reason(self._tls_word)}")
+        if endpoint.tls:
+            return LinkError(
+                f"{endpoint}: closed before it answered; it may want another client certificate"
+            )
+        return LinkError(f"{endpoint}: closed before it answered; does it speak this protocol?")
+
+    def publish(
+        self, topic: str, body: bytes, *, qos: int, retain: bool = False, expiry_s: int = 0
+    ) -> int:
+        """Hand one message to the socket; answers with its packet id, for `take_acks`."""
+        properties = None
+        if self._v5 and expiry_s:
+            properties = _properties(PacketTypes.PUBLISH)
+            properties.MessageExpiryInterval = expiry_s
+        sent = self._client.publish(topic, body, qos=qos, retain=retain, properties=properties)
+        if qos:
+            self._unanswered_ids.add(sent.mid)
+        return sent.mid
+
+    def take_acks(self) -> list[tuple[int, int]]:
+        """Packet id and reason code of each PUBACK since last asked (0 throughout in 3.1.1).
+
+        Nothing else tells delivery: paho calls a refused message published.
+        """
+        acks, self._acks = self._acks, []
+        return acks
+
+    @property
+    def unanswered(self) -> int:
+        """How many messages are in flight."""
+        return len(self._unanswered_ids)
+
+    @property
+    def room(self) -> int:
+        """How many more messages may be in flight."""
+        return self.limits.window - self.unanswered
+
+    def turn(self, timeout_s: float) -> None:
+        """Let the network move for up to `timeout_s`; raises LinkError once it is lost."""
+        self._turn(timeout_s)
+        if self._lost is not None:
+            raise self._lost
+
+    def _turn(self, timeout_s: float) -> None:
+        code = self._client.loop(timeout_s)
+        if code is not MQTTErrorCode.MQTT_ERR_SUCCESS and self._lost is None:
+            self._lost = HangUpError(
+                f"{self._endpoint}: connection lost: {paho.error_string(code)}"
+            )
+
+    def close(self) -> None:
+        """Say goodbye, so that the broker drops the will, and let the socket go."""
+        if self._client.is_connected():
+            self._client.disconnect()
+            self._client.loop(0.1)
+
+    def fits(self, topic: str, body: bytes) -> bool:
+        """Whether the broker takes a packet of this size."""
+        most = self.limits.packet_bytes
+        return most is None or len(topic.encode()) + len(body) + _PACKET_OVERHEAD_BYTES <= most
+
+    def _on_connect(
+        self, _client: Any, _user: Any, _flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        self._accepted = reason
+        window = getattr(properties, "ReceiveMaximum", _WINDOW)
+        self.limits = Limits(
+            window=min(window, _WINDOW),
+            packet_bytes=getattr(properties, "MaximumPacketSize", None),
+        )
+        if getattr(properties, "MaximumQoS", 1) == 0:
+            self._lost = LinkError(
+                f"{self._endpoint}: takes QoS 0 only and would acknowledge nothing; allow QoS 1"
+            )
+
+    def _on_disconnect(
+        self, _client: Any, _user: Any, flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if self._lost is not None:
+            return
+        if flags.is_disconnect_packet_from_server:
+            self._lost = HangUpError(f"{self._endpoint}: the broker hung up: {reason}")
+        elif reason.value == _KEEPALIVE_TIMEOUT:
+            self._lost = LinkError(f"{self._endpoint}: silent for {KEEPALIVE_S} s, given up")
+        else:
+            self._lost = HangUpError(f"{self._endpoint}: connection lost")
+
+    def _on_publish(
+        self, _client: Any, _user: Any, mid: int, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if mid in self._unanswered_ids:  # not so for QoS 0, which paho reports here too
+            self._unanswered_ids.discard(mid)
+            self._acks.append((mid, reason.value))
+
+    def _on_log(self, _client: Any, _user: Any, level: int, text: str) -> None:
+        # The one place where paho tells why TLS failed after the handshake.
+        if level == LogLevel.MQTT_LOG_ERR and "SSL" in text:
+            self._tls_word = text
+
+
+_KEEPALIVE_TIMEOUT = 0x8D
+_PACKET_OVERHEAD_BYTES = 16  # fixed header 5, lengths and packet id 4, properties 6 at most
+
+
+def _properties(packet_type: int) -> Any:
+    return Properties(packet_type)  # type: ignore[no-untyped-call]
+
+
+def _tls_reason(text: str) -> str:
+    """The telling part of OpenSSL's message, in words."""
+    found = re.search(r"\[SSL: (\w+)\]", text)
+    return found.group(1).lower().replace("_", " ") if found else text

@@ -1,0 +1,178 @@
+"""One broker, one thread: connect, send what is due, fall over to the next address, again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.clock import Clock
+from agent.config.model import BrokerConfig
+from agent.config.sending import wanted
+from agent.errors import AgentError, LinkError
+from agent.publish.backoff import Backoff
+from agent.publish.connection import Connection, HangUpError, Will
+from agent.publish.endpoint import Endpoint, certificate_trouble, parse, tls_context
+from agent.publish.flow import Flow, Patience, Queue
+from agent.publish.wire import state_topic
+from agent.records import Message
+
+_log = logging.getLogger(__name__)
+
+STATUS_EVERY_S = 300.0
+"""Clusters may not replicate what is retained, so it is said again."""
+
+_TURN_S = 0.2
+_STEADY_S = 30.0  # a connection that lived this long, or delivered, clears the back-off
+_GOODBYE_S = 1.0  # of the time to drain, kept for the last status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    """How the link to one broker stands."""
+
+    connected: bool = False
+    endpoint: str | None = None
+    error: str | None = None
+
+
+class Publisher:
+    """Delivers one broker's rows of the outbox; `run` is the body of its thread.
+
+    `status(up)` makes the status message, and the will from `status(False)`. `progress` is called
+    at least every few seconds, except while a name is looked up or TLS is being agreed (≤ 20 s).
+    """
+
+    def __init__(
+        self,
+        broker: BrokerConfig,
+        *,
+        site: str,
+        box: str,
+        queue: Queue,
+        clock: Clock,
+        status: Callable[[bool], Message],
+        progress: Callable[[], None] = lambda: None,
+        backoff: Backoff | None = None,
+        patience: Patience | None = None,
+        drain_s: float = 4.0,
+    ) -> None:
+        self.state = LinkState()
+        self._broker = broker
+        self._site = site
+        self._box = box
+        self._clock = clock
+        self._status = status
+        self._progress = progress
+        self._backoff = backoff or Backoff()
+        self._drain_s = drain_s
+        self._endpoints = [parse(url) for url in broker.urls]
+        self._flow = Flow(queue, broker, site, box, clock=clock, patience=patience or Patience())
+        self._lock = threading.Lock()
+        self._latest: dict[str, Message] = {}
+        self._unsent: set[str] = set()
+
+    def publish_now(self, message: Message) -> None:
+        """Say `message` (status, health, about) soon; only the newest of a channel is said.
+
+        What is retained is said again on each connection: the broker may have lost it.
+        """
+        if wanted(self._broker, message.channel):
+            with self._lock:
+                self._latest[message.channel] = message
+                self._unsent.add(message.channel)
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until `stop` is set, then drain, say goodbye and return within `drain_s`."""
+        turn = 0
+        while not stop.is_set():
+            endpoint = self._endpoints[turn % len(self._endpoints)]
+            began = time.monotonic()
+            delivered = self._flow.acknowledged
+            try:
+                self._session(endpoint, stop)
+            except LinkError as error:
+                self._lost(endpoint, error)
+            if self._flow.acknowledged > delivered or time.monotonic() - began > _STEADY_S:
+                self._backoff.reset()
+            turn += 1
+            if not stop.is_set():
+                self._rest(stop, last_address=turn % len(self._endpoints) == 0)
+
+    def _session(self, endpoint: Endpoint, stop: threading.Event) -> None:
+        connection = Connection(
+            client_id=f"{self._site}_{self._box}",
+            protocol=self._broker.protocol,
+            tls=tls_context(self._broker) if endpoint.tls else None,
+            will=Will(topic=self._state_topic("status"), body=self._status(False).body),
+        )
+        try:
+            connection.open(endpoint, self._progress)
+            self._connected(endpoint)
+            self._flow.begin(connection)
+            self._serve(connection, stop)
+        except HangUpError:
+            self._flow.hung_up()
+            raise
+        finally:
+            connection.close()
+
+    def _serve(self, connection: Connection, stop: threading.Event) -> None:
+        status_at = 0.0
+        with self._lock:
+            self._unsent = {name for name, message in self._latest.items() if message.retain}
+        while not stop.is_set():
+            if time.monotonic() >= status_at:
+                self.publish_now(self._status(True))
+                status_at = time.monotonic() + STATUS_EVERY_S
+            self._say_state(connection)
+            self._flow.turn()
+            connection.turn(_TURN_S)
+            self._progress()
+        self._drain(connection)
+
+    def _drain(self, connection: Connection) -> None:
+        deadline = time.monotonic() + self._drain_s - _GOODBYE_S
+        while not self._flow.idle and time.monotonic() < deadline:
+            self._flow.turn()
+            connection.turn(0.05)
+        self.publish_now(self._status(False))
+        self._say_state(connection)
+        deadline = time.monotonic() + _GOODBYE_S
+        while connection.unanswered and time.monotonic() < deadline:
+            connection.turn(0.05)
+        self.state = LinkState()
+        _log.info("%s: disconnected", self._broker.broker_id)
+
+    def _say_state(self, connection: Connection) -> None:
+        while self._unsent and connection.room > 0:
+            with self._lock:
+                message = self._latest[self._unsent.pop()]
+            qos = 0 if message.channel == "health" else 1
+            topic = self._state_topic(message.channel)
+            connection.publish(topic, message.body, qos=qos, retain=message.retain)
+
+    def _state_topic(self, channel: str) -> str:
+        return state_topic(self._broker, self._site, self._box, channel)
+
+    def _connected(self, endpoint: Endpoint) -> None:
+        self.state = LinkState(connected=True, endpoint=str(endpoint))
+        _log.info("%s: connected to %s", self._broker.broker_id, endpoint)
+
+    def _lost(self, endpoint: Endpoint, error: AgentError) -> None:
+        why = str(error)
+        if endpoint.tls and not self.state.connected:
+            trouble = certificate_trouble(self._broker.cert, self._clock.now().utc_ms)
+            why = f"{why}; {trouble}" if trouble else why
+        if self.state.connected or self.state.error != why:
+            _log.warning("%s: %s", self._broker.broker_id, why)
+        self.state = LinkState(endpoint=str(endpoint), error=why)
+
+    def _rest(self, stop: threading.Event, *, last_address: bool) -> None:
+        """Back off once all addresses have been tried; go on to the next one almost at once."""
+        delay_s = self._backoff.next_s() if last_address else _TURN_S
+        deadline = time.monotonic() + delay_s
+        while (left_s := deadline - time.monotonic()) > 0 and not stop.wait(min(left_s, 2.0)):
+            self._progress()

@@ -1,0 +1,36 @@
+"""How a message looks on the wire: its topic and its envelope."""
+
+from __future__ import annotations
+
+from agent.config.model import BrokerConfig
+from agent.kinds import FORMAT_VERSION
+
+
+def event_topic(broker: BrokerConfig, site: str, box: str, camera: str, kind: str) -> str:
+    """Where an event goes: the default tree, or the broker's own template filled in."""
+    if broker.topic is None:
+        return f"sm/1/{site}/{box}/e/{camera}/{_path(kind)}"
+    return _filled(broker.topic, site, box, camera, kind)
+
+
+def state_topic(broker: BrokerConfig, site: str, box: str, channel: str) -> str:
+    """Where `status`, `health` and `about` go."""
+    if broker.topic is None:
+        return f"sm/1/{site}/{box}/{channel}"
+    return _filled(broker.topic, site, box, "_box", channel)
+
+
+def enveloped(st: str, sq: int, body: bytes) -> bytes:
+    """`body` (a compact JSON object) with the envelope put in front of its keys."""
+    return f'{{"v":{FORMAT_VERSION},"st":"{st}","sq":{sq},'.encode() + body[1:]
+
+
+def _path(kind: str) -> str:
+    return kind.replace(".", "/")  # no dot ever: RabbitMQ turns dots into slashes
+
+
+def _filled(template: str, site: str, box: str, camera: str, kind: str) -> str:
+    parts = {"site": site, "box": box, "camera": camera, "kind": _path(kind)}
+    for name, value in parts.items():
+        template = template.replace(f"{{{name}}}", value)
+    return template
