@@ -1,0 +1,1 @@
+"""`mahalla check`: every problem of a configuration, then what is sent to whom."""
