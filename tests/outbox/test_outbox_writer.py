@@ -1,0 +1,141 @@
+"""The writer's thread: never in the way, alerts at once, patient with a failing disk."""
+
+import logging
+import threading
+from contextlib import contextmanager
+
+from brokers import wait_until
+from letters import letter
+
+from agent.errors import StoreError
+from agent.outbox.writer import OutboxWriter
+from agent.records import Priority
+
+
+class FakeStore:
+    """Remembers each transaction; fails while `full`; holds still while `gate` is closed."""
+
+    def __init__(self):
+        self.batches = []
+        self.full = False
+        self.failed = 0
+        self.tidied = 0
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def put(self, messages):
+        self.gate.wait(10)
+        if self.full:
+            self.failed += 1
+            raise StoreError("outbox.db: disk is full; free some space")
+        self.batches.append(list(messages))
+
+    def tidy(self):
+        self.tidied += 1
+
+    @property
+    def stored(self):
+        return [int(message.message_id) for batch in self.batches for message in batch]
+
+
+@contextmanager
+def running(store, **settings):
+    writer, stop = OutboxWriter(store, **settings), threading.Event()
+    thread = threading.Thread(target=writer.run, args=(stop,))
+    thread.start()
+    try:
+        yield writer
+    finally:
+        stop.set()
+        store.gate.set()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_alert_is_stored_at_once_with_all_that_waited():
+    store = FakeStore()
+    with running(store, batch_s=60) as writer:
+        try:
+            writer.submit(letter(1))
+            writer.submit(letter(2, priority=Priority.ALERT))
+            wait_until(lambda: store.stored, 5, "the alert stored")
+            assert store.stored == [1, 2]
+        finally:
+            writer.submit(letter(3, priority=Priority.ALERT))  # wakes it, to stop
+
+
+def test_others_are_stored_in_batches():
+    store = FakeStore()
+    with running(store, batch_s=0.3) as writer:
+        for i in range(50):
+            writer.submit(letter(i))
+        wait_until(lambda: len(store.stored) == 50, 5, "all stored")
+    assert store.stored == list(range(50))
+    assert len(store.batches) <= 3
+
+
+def test_submit_returns_while_the_disk_hangs():
+    store = FakeStore()
+    store.gate.clear()
+    with running(store, batch_s=0.01) as writer:
+        for i in range(2000):
+            writer.submit(letter(i, pad=0))
+        store.gate.set()
+        wait_until(lambda: len(store.stored) == 2000, 5, "all stored")
+    assert store.stored == list(range(2000))
+
+
+def test_messages_wait_in_memory_while_the_disk_is_full(caplog):
+    store = FakeStore()
+    store.full = True
+    with caplog.at_level(logging.INFO), running(store, batch_s=0.01) as writer:
+        writer.submit(letter(1))
+        wait_until(lambda: store.failed >= 3, 5, "three attempts")
+        assert "full" in writer.error
+        writer.submit(letter(2))
+        store.full = False
+        wait_until(lambda: len(store.stored) == 2, 5, "both stored")
+        wait_until(lambda: writer.error is None, 5, "recovered")
+    assert store.stored == [1, 2]
+    assert caplog.text.count("wait in memory") == 1  # one line a change, not one an attempt
+    assert caplog.text.count("can be written again") == 1
+
+
+def test_full_memory_gives_up_the_least_important_and_counts_it():
+    store = FakeStore()
+    store.full = True
+    with running(store, batch_s=0.01, room=4) as writer:
+        for i, priority in enumerate(
+            [Priority.COUNT, Priority.EVENT, Priority.ALERT, Priority.COUNT, Priority.ALERT]
+        ):
+            writer.submit(letter(i, priority=priority))
+        assert writer.refused == 1
+        writer.submit(letter(5, priority=Priority.ALERT))
+        assert writer.refused == 2
+        store.full = False
+        wait_until(lambda: store.stored, 5, "stored")
+    assert store.stored == [1, 2, 4, 5]
+
+
+def test_stop_stores_what_is_left():
+    store = FakeStore()
+    with running(store, batch_s=0.05) as writer:
+        store.gate.clear()
+        writer.submit(letter(1))
+        writer.submit(letter(2))
+    assert store.stored == [1, 2]
+
+
+def test_progress_is_told_while_the_disk_is_full():
+    store, beats = FakeStore(), []
+    store.full = True
+    with running(store, batch_s=0.01, progress=lambda: beats.append(1)) as writer:
+        writer.submit(letter(1))
+        wait_until(lambda: len(beats) > 3, 5, "progress")
+        store.full = False
+
+
+def test_tidies_each_sixty_batches():
+    store = FakeStore()
+    with running(store, batch_s=0.001):
+        wait_until(lambda: store.tidied >= 2, 5, "tidied")
