@@ -9,8 +9,8 @@ import numpy as np
 
 from agent.records import Box, Image
 
-BLOCKS_ACROSS = 16
-"""Blocks over the longer side of the picture: a face over a third of it is five blocks wide."""
+BLOCKS_ACROSS = 12
+"""Blocks over the longer side of the picture: a face over a third of it is four blocks wide."""
 
 _COVER = 32  # grey of what is covered: nothing of the picture is in it
 _FACE_MARGIN = 0.25  # of the box, on each side: chin, hair and ears
@@ -32,7 +32,7 @@ def mask_picture(
 
     Inside `keep`, faces, plates and the heads of persons (whether or not a face was found
     there) are covered with one grey. Outside, the picture is a smooth surface through the means
-    of at most 16 blocks along its longer side.
+    of at most 12 blocks along its longer side.
     """
     masked = _pixelated(rgb)
     if keep is not None:
