@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 
 from agent.records import VEHICLES, Detection, Track, TrackState
@@ -50,7 +50,7 @@ class Live:
         self._first_ns = self._place_ns = t_mono_ns
         self._first_at = self._place = first.box.center
         self._displaced = False
-        self._votes = Counter({first.kind: first.score})
+        self._votes: dict[str, float] = defaultdict(float, {first.kind: first.score})
 
     @property
     def kind(self) -> str:

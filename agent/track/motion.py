@@ -46,9 +46,13 @@ class Motion:
 
     @property
     def box(self) -> Box:
+        """As much of it as lies inside the picture."""
         half_w, half_h = self.width / 2, self.height / 2
         return Box(
-            x0=self.cx - half_w, y0=self.cy - half_h, x1=self.cx + half_w, y1=self.cy + half_h
+            x0=min(max(self.cx - half_w, 0.0), 1.0),
+            y0=min(max(self.cy - half_h, 0.0), 1.0),
+            x1=min(max(self.cx + half_w, 0.0), 1.0),
+            y1=min(max(self.cy + half_h, 0.0), 1.0),
         )
 
     @property

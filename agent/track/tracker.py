@@ -103,7 +103,8 @@ class Tracker:
         given_up = self._taken_places(now_ns)
         by_age = sorted(self._live, key=lambda live: live.seen_ns, reverse=True)
         given_up.update(live.track_id for live in by_age[self._patience.most :])
-        kept, ended = [], []
+        kept: list[Live] = []
+        ended: list[Live] = []
         for live in self._live:
             over = live.track_id in given_up or live.ended(now_ns, self._patience)
             (ended if over else kept).append(live)
@@ -116,8 +117,8 @@ class Tracker:
         if not dormant or not standing:
             return set()
         _, overlap = pair_costs(_places(dormant), _reaches(dormant), _places(standing))
-        taken = (overlap > _PLACE_OVERLAP).any(axis=1)
-        return {live.track_id for live, gone in zip(dormant, taken, strict=True) if gone}
+        taken = np.flatnonzero((overlap > _PLACE_OVERLAP).any(axis=1))
+        return {dormant[row].track_id for row in taken}
 
 
 def _places(lives: Sequence[Live]) -> Floats:
