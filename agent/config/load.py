@@ -1,0 +1,69 @@
+"""`agent.yaml` -> `Config`, or every problem of it at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from agent.config.document import SIZE_LIMIT_BYTES, compose
+from agent.config.model import Config
+from agent.config.place import Place, Reading
+from agent.config.problems import InvalidConfig, Problem, Refusal
+from agent.config.settings import CONFIG
+from agent.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+
+def load(path: Path) -> Config:
+    """The configuration in force; warnings are logged.
+
+    Raises InvalidConfig with all problems, or ConfigError when the file cannot be read.
+    """
+    config, problems = check(path)
+    if config is None:
+        raise InvalidConfig(problems)
+    for problem in problems:
+        logger.warning("%s", problem)
+    return config
+
+
+def check(path: Path) -> tuple[Config | None, list[Problem]]:
+    """The configuration, unless there are errors, and all problems in the order of the text.
+
+    Raises ConfigError when the file cannot be read.
+    """
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    reading = Reading(
+        file=str(path),
+        folder=path.absolute().parent,
+        credentials=Path(credentials) if credentials else None,
+    )
+    config = _read(_bytes(path), reading)
+    problems = sorted(reading.problems, key=lambda problem: (problem.line, problem.column))
+    if config is None or reading.errors:
+        return None, problems
+    return replace(config, path=path.absolute()), problems
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(SIZE_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _read(raw: bytes, reading: Reading) -> Config | None:
+    root = compose(raw, reading.report)
+    if root is None:
+        if not reading.errors:
+            reading.report(1, 1, Refusal("the file is empty", "site, box, cameras and brokers"))
+        return None
+    place = Place(reading, root)
+    if place.is_null:
+        reading.report(1, 1, Refusal("the file is empty", "site, box, cameras and brokers"))
+        return None
+    return next(iter(place.attempt(CONFIG)), None)

@@ -1,0 +1,185 @@
+"""A node of the document together with its path: where values are read and problems reported."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import yaml
+
+from agent.config.document import REPORTED_TAG
+from agent.config.problems import Problem, Refusal, Spoilt, quoted
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+
+
+class Kind(Protocol[T_co]):
+    """What a value must be: reads it, and describes it as JSON Schema."""
+
+    def read(self, place: Place) -> T_co:
+        """The value at `place`; raises Refusal, or Spoilt when all is reported already."""
+        ...
+
+    def json_schema(self) -> dict[str, object]: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """One pass over one file: what paths in it are relative to, and what was found wrong."""
+
+    file: str
+    folder: Path
+    credentials: Path | None
+    problems: list[Problem] = field(default_factory=list)
+
+    def report(self, line: int, column: int, refusal: Refusal) -> None:
+        self.add(line, column, "", refusal, "error")
+
+    def add(self, line: int, column: int, path: str, why: Refusal, severity: str) -> None:
+        problem = Problem(
+            file=self.file,
+            line=line,
+            column=column,
+            path=path,
+            what=why.what,
+            allowed=why.allowed,
+            hint=why.hint,
+            severity=severity,
+        )
+        self.problems.append(problem)
+
+    @property
+    def errors(self) -> int:
+        return sum(problem.severity == "error" for problem in self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node, its path, and the pass it is read in."""
+
+    reading: Reading
+    node: yaml.Node
+    path: str = ""
+    key: yaml.Node | None = None
+    """The key before the node, where it has one."""
+
+    def refuse(self, refusal: Refusal, severity: str = "error") -> None:
+        """Report a problem with the value here."""
+        mark = (self.key if self.key and self.is_null else self.node).start_mark
+        self.reading.add(mark.line + 1, mark.column + 1, self.path, refusal, severity)
+
+    def refuse_key(self, refusal: Refusal, severity: str = "error") -> None:
+        """Report a problem with the key here, or with what is missing under it."""
+        mark = (self.key or self.node).start_mark
+        self.reading.add(mark.line + 1, mark.column + 1, self.path, refusal, severity)
+
+    def warn(self, what: str, allowed: str = "") -> None:
+        self.refuse(Refusal(what, allowed), "warning")
+
+    def attempt(self, kind: Kind[T]) -> tuple[T, ...]:
+        """The value in a tuple of one; none where it was refused, which is then reported."""
+        try:
+            return (kind.read(self),)
+        except Refusal as refusal:
+            self.refuse(refusal)
+        except Spoilt:
+            pass
+        return ()
+
+    @property
+    def is_null(self) -> bool:
+        node = self.node
+        return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
+
+    @property
+    def is_list(self) -> bool:
+        return isinstance(self.node, yaml.SequenceNode)
+
+    def text(self) -> str:
+        """The text of a single value, whatever YAML would take it for."""
+        if self.node.tag == REPORTED_TAG:
+            raise Spoilt
+        if not isinstance(self.node, yaml.ScalarNode):
+            raise Refusal(f"is a {self._shape}", "a single value")
+        if self.is_null:
+            raise Refusal("is empty")
+        text = self.node.value.strip()
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+            raise Refusal("has an unprintable character")
+        return str(text)
+
+    def items(self) -> list[Place]:
+        """The items of a list."""
+        if self.node.tag == REPORTED_TAG:
+            raise Spoilt
+        if not isinstance(self.node, yaml.SequenceNode):
+            raise Refusal(f"is a {self._shape}", "a list: [one, two]")
+        return [self._item(number, node) for number, node in enumerate(self.node.value)]
+
+    def entries(self) -> dict[str, Place]:
+        """The values of a mapping by their keys; keys that are no plain word are reported."""
+        if self.node.tag == REPORTED_TAG:
+            raise Spoilt
+        if self.is_null:
+            return {}
+        if not isinstance(self.node, yaml.MappingNode):
+            raise Refusal(f"is a {self._shape}", "a mapping: {key: value}")
+        found: dict[str, Place] = {}
+        for key, place in self._pairs():
+            if not isinstance(key, yaml.ScalarNode):
+                place.refuse_key(Refusal("a key that is a list or a mapping", "a single word"))
+            elif key.value in found:
+                line = found[key.value].key_line
+                place.refuse_key(Refusal("the same key twice", f"the first is in line {line}"))
+            elif key.tag != REPORTED_TAG:
+                found[key.value] = place
+        return found
+
+    def children(self) -> Mapping[str, Place]:
+        """The values of a mapping without any complaint: for checks across places."""
+        if not isinstance(self.node, yaml.MappingNode):
+            return {}
+        return {k.value: p for k, p in self._pairs() if isinstance(k, yaml.ScalarNode)}
+
+    def child(self, name: str) -> Place | None:
+        return self.children().get(name)
+
+    def texts(self) -> Iterator[tuple[str, Place]]:
+        """The single value here, or the single values of the list here, without any complaint."""
+        many = self.items() if self.is_list else [self]
+        for place in many:
+            if isinstance(place.node, yaml.ScalarNode) and not place.is_null:
+                yield place.node.value.strip(), place
+
+    @property
+    def key_line(self) -> int:
+        return int((self.key or self.node).start_mark.line) + 1
+
+    @property
+    def _shape(self) -> str:
+        if isinstance(self.node, yaml.SequenceNode):
+            return "list"
+        if isinstance(self.node, yaml.MappingNode):
+            return "mapping"
+        return "single value"
+
+    def _pairs(self) -> Iterator[tuple[yaml.Node, Place]]:
+        for key, node in self.node.value:
+            name = _shown(key.value) if isinstance(key, yaml.ScalarNode) else "?"
+            path = f"{self.path}.{name}" if self.path else name
+            yield key, replace(self, node=node, path=path, key=key)
+
+    def _item(self, number: int, node: yaml.Node) -> Place:
+        return replace(self, node=node, path=f"{self.path}[{number}]", key=None)
+
+
+def _shown(name: str) -> str:
+    """A key inside a path: on one line, and short."""
+    clean = "".join(c if c.isprintable() else "?" for c in name)
+    return quoted(clean)[1:-1]

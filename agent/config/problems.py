@@ -1,0 +1,79 @@
+"""What can be wrong with a configuration, and where."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.errors import ConfigError
+
+INLINE = "secret written inline"
+LOGIN_FILE = "put user:password into a file of mode 0600 and name it in auth"
+
+_ECHO_LIMIT_CHARS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong, with its place in the text (line and column from 1)."""
+
+    file: str
+    line: int
+    column: int
+    path: str  # "cameras.gate-in.role"; empty: the file as a whole
+    what: str
+    allowed: str = ""
+    hint: str = ""
+    severity: str = "error"  # error | warning
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}: "
+        path = f"{self.path}: " if self.path else ""
+        severity = "" if self.severity == "error" else f"{self.severity}: "
+        parts = (self.what, self.allowed, self.hint)
+        return where + path + severity + "; ".join(part for part in parts if part)
+
+
+class InvalidConfig(ConfigError):  # noqa: N818 - named for what it tells
+    """A configuration that does not check; `problems` has all of them, in the order of the text."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        errors = [problem for problem in self.problems if problem.severity == "error"]
+        more = f" (and {len(errors) - 1} more: see `mahalla check`)" if len(errors) > 1 else ""
+        super().__init__(f"{errors[0]}{more}")
+
+
+class Refusal(Exception):  # noqa: N818 - not an error of the program: the answer of a check
+    """Why one value is refused; whoever knows its place turns it into a `Problem`."""
+
+    def __init__(self, what: str, allowed: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.allowed = allowed
+        self.hint = hint
+
+
+class Spoilt(Exception):  # noqa: N818 - as above
+    """Something inside was refused, and is reported already."""
+
+
+def quoted(text: str) -> str:
+    """A value as a message shows it: short."""
+    clipped = text if len(text) <= _ECHO_LIMIT_CHARS else text[: _ECHO_LIMIT_CHARS - 1] + "…"
+    return f'"{clipped}"'
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean …` with the nearest of the known words, or nothing."""
+    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return meant(close[0]) if close else ""
+
+
+def meant(word: str) -> str:
+    return f"did you mean {word}"
+
+
+def one_of(known: Iterable[str]) -> str:
+    return "allowed: " + ", ".join(known)

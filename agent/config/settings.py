@@ -1,0 +1,242 @@
+"""The sections beside cameras and brokers, and the file as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from agent.config.brokers import BROKERS, check_one_broker_an_address
+from agent.config.cameras import CAMERAS, check_one_camera_a_source
+from agent.config.files import NamedFile
+from agent.config.model import (
+    Config,
+    EvidenceConfig,
+    HotlistConfig,
+    InferConfig,
+    LinkConfig,
+    ModelsConfig,
+    OutboxConfig,
+    PrivacyConfig,
+)
+from agent.config.place import Place
+from agent.config.problems import Refusal, nearest, one_of
+from agent.config.tables import Field, MapOf, OneOrMany, Table
+from agent.config.values import (
+    BOOLEAN,
+    BYTES_PER_DAY,
+    DAY_S,
+    DELEGATE,
+    HOUR_S,
+    HTTPS_URL,
+    IDENTIFIER,
+    TIMEZONE,
+    choice,
+    duration,
+    size,
+    whole,
+    words,
+)
+from agent.kinds import KINDS_OF_EVENTS
+
+_MB = 1_000_000
+_GB = 1000 * _MB
+_RETENTION_S = 30 * DAY_S
+
+_HOTLIST = Table(
+    HotlistConfig,
+    (
+        Field(name="file", kind=NamedFile(may_come_later=True), required=True, doc="sealed list"),
+        Field(name="signer", kind=NamedFile(), required=True, doc="public key of who signs it"),
+        Field(
+            name="max_age",
+            into="max_age_s",
+            kind=duration(HOUR_S, 30 * DAY_S),
+            required=True,
+            doc="an older list is not used; at most 30d",
+        ),
+        Field(
+            name="send",
+            kind=OneOrMany(IDENTIFIER),
+            required=True,
+            doc="names of the brokers that hear of hits",
+        ),
+    ),
+)
+
+_INFER = Table(
+    InferConfig,
+    (
+        Field(name="threads", kind=whole(1, 8), doc="threads of one model, 1 to 8"),
+        Field(name="delegate", kind=DELEGATE, doc="library of an accelerator: libedgetpu.so.1"),
+    ),
+)
+
+_MODELS = Table(
+    ModelsConfig,
+    (
+        Field(name="channel", kind=IDENTIFIER, doc="which updates it follows"),
+        Field(name="url", kind=HTTPS_URL, doc="where updates are"),
+    ),
+)
+
+_OUTBOX = Table(
+    OutboxConfig,
+    (
+        Field(
+            name="max",
+            into="max_bytes",
+            kind=size(_MB, 100 * _GB),
+            doc="most it takes on the disk: 500MB",
+        ),
+        Field(
+            name="max_age",
+            into="max_age_s",
+            kind=duration(HOUR_S, 365 * DAY_S),
+            doc="an event that nobody took is given up after: 30d",
+        ),
+        Field(
+            name="keep",
+            into="keep_s",
+            kind=duration(0.0, 365 * DAY_S),
+            doc="a delivered event is kept, to send it again, for: 72h",
+        ),
+    ),
+)
+
+_EVIDENCE = Table(
+    EvidenceConfig,
+    (
+        Field(name="kinds", kind=OneOrMany(choice(*KINDS_OF_EVENTS)), doc="events with a picture"),
+        Field(
+            name="keep",
+            into="keep_s",
+            kind=duration(60.0, 30 * DAY_S),
+            doc="pictures are kept for: 72h",
+        ),
+        Field(
+            name="max",
+            into="max_bytes",
+            kind=size(_MB, 100 * _GB),
+            doc="most they take on the disk: 200MB",
+        ),
+    ),
+)
+
+
+def _check_privacy(privacy: Place) -> None:
+    plates, basis = privacy.child("plates"), privacy.child("basis")
+    if plates and [text for text, _ in plates.texts()] == ["pseudonym"]:
+        plates.warn("not active in this version", "plates are not read")
+        if basis is None or basis.is_null:
+            plates.refuse(Refusal("pseudonym needs a legal ground", 'basis: "…" beside it'))
+
+
+_PRIVACY = Table(
+    PrivacyConfig,
+    (
+        Field(
+            name="plates",
+            kind=choice("hits-only", "pseudonym"),
+            doc="what leaves of a plate that is on no list; hits-only: nothing",
+        ),
+        Field(name="basis", kind=words(200), doc="the legal ground of pseudonyms"),
+    ),
+    _check_privacy,
+)
+
+
+def _events_age(*, events: float = _RETENTION_S) -> float:
+    return events
+
+
+_RETENTION = Table(
+    _events_age,
+    (Field(name="events", kind=duration(HOUR_S, 365 * DAY_S), doc="nothing is kept longer: 30d"),),
+)
+
+_LINK = Table(
+    LinkConfig,
+    (
+        Field(name="metered", kind=BOOLEAN, doc="whether bytes cost money"),
+        Field(
+            name="budget",
+            into="budget_bytes_per_day",
+            kind=BYTES_PER_DAY,
+            doc="most that is sent: 20MB/d",
+        ),
+    ),
+)
+
+
+def _config(*, retention_s: float = _RETENTION_S, **rest: Any) -> Config:
+    """The whole; the outbox never outlives the retention."""
+    config = Config(retention_s=retention_s, **rest)
+    outbox = replace(
+        config.outbox,
+        max_age_s=min(config.outbox.max_age_s, retention_s),
+        keep_s=min(config.outbox.keep_s, retention_s),
+    )
+    return replace(config, outbox=outbox)
+
+
+def _check_whole(root: Place) -> None:
+    check_one_camera_a_source(root)
+    check_one_broker_an_address(root)
+    _check_hotlist_receivers(root)
+
+
+def _check_hotlist_receivers(root: Place) -> None:
+    brokers, hotlists = root.child("brokers"), root.child("hotlists")
+    known = list(brokers.children()) if brokers else []
+    for hotlist in (hotlists.children() if hotlists else {}).values():
+        send = hotlist.child("send")
+        for text, place in send.texts() if send else ():
+            if text not in known:
+                what, allowed = "no such broker", one_of(known) if known else ""
+                place.refuse(Refusal(what, allowed, nearest(text, known)))
+
+
+CONFIG = Table(
+    _config,
+    (
+        Field(name="site", kind=IDENTIFIER, required=True, doc="the mahalla: a-z, 0-9 and -"),
+        Field(name="box", kind=IDENTIFIER, required=True, doc="this box: a-z, 0-9 and -"),
+        Field(
+            name="cameras",
+            kind=CAMERAS,
+            required=True,
+            missing="no cameras",
+            doc="at least one, with role and source",
+        ),
+        Field(
+            name="brokers",
+            kind=BROKERS,
+            required=True,
+            missing="no brokers",
+            doc="at least one, with url",
+        ),
+        Field(
+            name="hotlists",
+            kind=MapOf(IDENTIFIER, _HOTLIST, named="name"),
+            doc="lists of plates",
+            active=False,
+        ),
+        Field(name="infer", kind=_INFER, doc="how models run"),
+        Field(name="models", kind=_MODELS, doc="where newer models come from", active=False),
+        Field(name="outbox", kind=_OUTBOX, doc="events that wait"),
+        Field(
+            name="evidence",
+            kind=_EVIDENCE,
+            doc="pictures kept for those who may ask",
+            active=False,
+        ),
+        Field(name="privacy", kind=_PRIVACY, doc="what leaves of plates"),
+        Field(
+            name="retention", into="retention_s", kind=_RETENTION, doc="how long anything is kept"
+        ),
+        Field(name="link", kind=_LINK, doc="what the line may cost", active=False),
+        Field(name="timezone", kind=TIMEZONE, doc="an IANA name: Asia/Samarkand"),
+    ),
+    _check_whole,
+)
+"""The whole file. `mahalla schema config` is its JSON Schema."""
