@@ -1,0 +1,185 @@
+"""The thread of one camera: opens it, reads it, and when it breaks tries again for ever."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agent.capture.credentials import AuthenticationError
+from agent.capture.frames import Source
+from agent.capture.sources import open_source
+from agent.capture.watch import FrozenWatch
+from agent.clock import Clock
+from agent.config.model import CameraConfig
+from agent.errors import CaptureError
+from agent.records import Frame
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S = 1.0  # a camera that hiccupped is back within a second
+MAX_BACKOFF_S = 60.0  # a dead one costs a connection attempt a minute
+# Cameras lock an account out after a handful of wrong passwords, for minutes; at one a minute
+# those seen in the field (5 within 5 minutes is usual) stay open for the installer's next try.
+AUTH_BACKOFF_S = 90.0
+STABLE_S = 60.0  # it has run this long: the trouble before is over, begin at a second again
+_JITTER = 0.25  # cameras behind one switch that rebooted shall not all be asked at once
+_PROGRESS_S = 1.0  # how often a wait reports that it is alive; watchdogs count in tens of seconds
+_FPS_FRAMES = 50  # the measured rate is the mean over this many: 2 s at 25 fps, 25 s at 2
+_FPS_STALE_S = 5.0  # without a frame for this long the rate is said to be 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraState:
+    """How a camera is, at one instant."""
+
+    connected: bool
+    since_mono_ns: int
+    last_frame_mono_ns: int | None = None
+    fps: float = 0.0
+    error: str | None = None
+
+
+class Mailbox:
+    """One slot: the newest frame wins, the ones nobody took are counted."""
+
+    def __init__(self) -> None:
+        self._filled = threading.Condition()
+        self._frame: Frame | None = None
+        self.drops = 0
+
+    def put(self, frame: Frame) -> None:
+        with self._filled:
+            if self._frame is not None:
+                self.drops += 1
+            self._frame = frame
+            self._filled.notify()
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """The newest frame, waiting for one up to `timeout_s`; None when none came."""
+        with self._filled:
+            self._filled.wait_for(lambda: self._frame is not None, timeout_s)
+            frame, self._frame = self._frame, None
+            return frame
+
+
+class Backoff:
+    """How long to wait before the next try: doubling, with jitter, so that nothing hammers."""
+
+    def __init__(self, rng: Callable[[], float] = random.random) -> None:
+        self._rng = rng
+        self._next_s = FIRST_BACKOFF_S
+
+    def after(self, error: CaptureError, ran_s: float) -> float:
+        """Seconds to wait after `error` ended a run of `ran_s` seconds."""
+        if ran_s >= STABLE_S:
+            self._next_s = FIRST_BACKOFF_S
+        wait_s = self._next_s
+        self._next_s = min(MAX_BACKOFF_S, 2 * self._next_s)
+        if isinstance(error, AuthenticationError):
+            wait_s = AUTH_BACKOFF_S
+        return wait_s * (1 + _JITTER * (2 * self._rng() - 1))
+
+
+class Capture:
+    """Reads one camera on a thread of its own into a one-slot mailbox.
+
+    `progress` is called at every frame and at least once a second while waiting to reconnect.
+    `wait(seconds) -> stopped` and `rng` are replaced by tests that must not sleep.
+    """
+
+    def __init__(
+        self,
+        camera: CameraConfig,
+        clock: Clock,
+        *,
+        progress: Callable[[], None],
+        wait: Callable[[float], bool] | None = None,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self.mailbox = Mailbox()
+        self._camera = camera
+        self._clock = clock
+        self._progress = progress
+        self._stopping = threading.Event()
+        self._wait = wait or self._stopping.wait
+        self._backoff = Backoff(rng)
+        self._stamps: deque[int] = deque(maxlen=_FPS_FRAMES)
+        self._state = CameraState(connected=False, since_mono_ns=clock.now().mono_ns)
+        self._source: Source | None = None
+        self._thread = threading.Thread(
+            target=self._run, name=f"capture {camera.camera_id}", daemon=True
+        )
+
+    @property
+    def state(self) -> CameraState:
+        """How the camera is now; safe to ask from any thread."""
+        return replace(self._state, fps=self._fps())
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Lets go of the camera and waits for the thread to end, at most `timeout_s`."""
+        self._stopping.set()
+        source = self._source
+        if source is not None:
+            source.close()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            started_ns = self._clock.now().mono_ns
+            try:
+                self._read()
+            except CaptureError as error:
+                if not self._stopping.is_set():
+                    self._sit_out(error, (self._clock.now().mono_ns - started_ns) / 1e9)
+
+    def _read(self) -> None:
+        """One connection, from opening to its end."""
+        self._source = source = open_source(self._camera, self._clock, realtime=True)
+        frozen = FrozenWatch()
+        try:
+            for frame in source.frames():
+                if self._stopping.is_set():
+                    return
+                frozen.look(frame)
+                self._deliver(frame)
+        finally:
+            self._source = None
+            source.close()
+        if not self._stopping.is_set():
+            raise CaptureError("the stream ended")
+
+    def _deliver(self, frame: Frame) -> None:
+        self._stamps.append(frame.t_mono_ns)
+        if not self._state.connected:
+            log.info("camera %s: connected", self._camera.camera_id)
+            self._state = CameraState(connected=True, since_mono_ns=frame.t_mono_ns)
+        self._state = replace(self._state, last_frame_mono_ns=frame.t_mono_ns)
+        self.mailbox.put(frame)
+        self._progress()
+
+    def _sit_out(self, error: CaptureError, ran_s: float) -> None:
+        """Says why once, then waits in steps so that the watchdog sees it wait."""
+        wait_s = self._backoff.after(error, ran_s)
+        was = self._state
+        if was.connected or was.error != str(error):
+            log.warning("camera %s: %s; trying again", self._camera.camera_id, error)
+        since_ns = self._clock.now().mono_ns if was.connected else was.since_mono_ns
+        self._state = replace(was, connected=False, since_mono_ns=since_ns, error=str(error))
+        self._stamps.clear()
+        while wait_s > 0 and not self._stopping.is_set():
+            self._progress()
+            self._wait(min(_PROGRESS_S, wait_s))
+            wait_s -= _PROGRESS_S
+
+    def _fps(self) -> float:
+        stamps = list(self._stamps)
+        if len(stamps) < 2 or self._clock.now().mono_ns - stamps[-1] > _FPS_STALE_S * 1e9:
+            return 0.0
+        return (len(stamps) - 1) * 1e9 / max(1, stamps[-1] - stamps[0])

@@ -1,0 +1,29 @@
+"""Which source a camera's `source:` names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.capture.clip import ClipSource
+from agent.capture.frames import Source
+from agent.capture.synthetic import SyntheticSource
+from agent.clock import Clock
+from agent.config.model import CameraConfig
+from agent.errors import CaptureError
+
+__all__ = ["Source", "open_source"]
+
+
+def open_source(camera: CameraConfig, clock: Clock, *, realtime: bool) -> Source:
+    """Opens what `camera.source` names; CaptureError says in one line why it cannot.
+
+    Without `realtime` (replay) only clips and synthetic scenes can be opened; their frames are
+    stamped in media time, counted from what `clock` says now. With it a clip keeps its own pace
+    and starts again at its end, as a camera never ends.
+    """
+    kind, _, rest = camera.source.partition(":")
+    if kind == "clip":
+        return ClipSource(camera.camera_id, Path(rest), clock, realtime=realtime)
+    if kind == "synthetic":
+        return SyntheticSource(camera.camera_id, rest, clock, realtime=realtime)
+    raise CaptureError(f"{kind}: no such source")

@@ -1,0 +1,63 @@
+"""A frozen picture: a stream that goes on, with the same picture for ever under a ticking clock."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.errors import CaptureError
+from agent.records import Frame, Image
+
+FROZEN_S = 60.0  # shorter happens to sleeping streets behind strong noise reduction
+_LOOK_S = 1.0  # the picture is compared once a second: a minute needs no more
+
+# The picture is sampled, not averaged, because averaging would remove the very noise that tells
+# a still night from a dead sensor; 160 x 90 samples are enough to meet some.
+_COLUMNS, _ROWS = 160, 90
+_CELL = 10  # samples to a side of a cell: 16 x 9 cells
+# Re-encoding the same picture moves samples by a level or two at each keyframe.
+_LEVELS = 3
+# A burnt-in clock lies inside one box this large, of the 144 cells; a street does not.
+_CLOCK_CELLS = 18
+
+
+class FrozenWatch:
+    """Raises CaptureError when one picture, but for a clock, has stood for `frozen_s`."""
+
+    def __init__(self, frozen_s: float = FROZEN_S) -> None:
+        self._frozen_ns = round(frozen_s * 1e9)
+        self._still: NDArray[np.int16] | None = None
+        self._since_ns = 0
+        self._looked_ns: int | None = None
+
+    def look(self, frame: Frame) -> None:
+        if self._looked_ns is not None and frame.t_mono_ns - self._looked_ns < _LOOK_S * 1e9:
+            return
+        self._looked_ns = frame.t_mono_ns
+        samples = _samples(frame.picture.luma())
+        if self._still is None or _lives(self._still, samples):
+            self._still = samples
+            self._since_ns = frame.t_mono_ns
+        elif frame.t_mono_ns - self._since_ns >= self._frozen_ns:
+            held_s = (frame.t_mono_ns - self._since_ns) / 1e9
+            raise CaptureError(f"frozen picture: the same for {held_s:.0f} s")
+
+
+def _samples(luma: Image) -> NDArray[np.int16]:
+    rows = np.arange(_ROWS) * luma.shape[0] // _ROWS
+    columns = np.arange(_COLUMNS) * luma.shape[1] // _COLUMNS
+    samples: NDArray[np.int16] = luma[np.ix_(rows, columns)].astype(np.int16)
+    return samples
+
+
+def _lives(before: NDArray[np.int16], after: NDArray[np.int16]) -> bool:
+    """Whether more changed than one small box, wherever a clock may be."""
+    if before.shape != after.shape:
+        return True
+    changed = np.abs(after - before) > _LEVELS
+    cells = changed.reshape(_ROWS // _CELL, _CELL, _COLUMNS // _CELL, _CELL).any(axis=(1, 3))
+    rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
+    if not len(rows):
+        return False
+    box_cells = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
+    return bool(box_cells > _CLOCK_CELLS)
