@@ -1,1 +1,91 @@
 """`mahalla check`: every problem of a configuration, then what is sent to whom."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from agent.config.disclosure import Disclosure, disclose
+from agent.config.load import check
+from agent.config.model import Config
+from agent.config.problems import Problem
+from agent.errors import ConfigError
+
+OK, PROBLEM_FOUND, WRONG_USAGE = 0, 1, 2
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `check` to the command line."""
+    parser = commands.add_parser(
+        "check",
+        help="every problem of a configuration, and what is sent to whom",
+        description="Print every problem of a configuration, one a line with its place; when there "
+        "is no error, the table of what the box sends to whom. Exit 1 on an error; a warning is "
+        "none.",
+        epilog="example: mahalla check agent.yaml",
+    )
+    parser.add_argument("config", metavar="agent.yaml", type=Path, help="the configuration")
+    parser.add_argument("--json", action="store_true", help="the same for a program")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the result; the exit code says whether the configuration can be run."""
+    try:
+        config, problems = check(args.config)
+    except ConfigError as error:
+        print(f"mahalla check: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    if args.json:
+        print(_as_json(config, problems))
+    else:
+        for line in _as_text(config, problems):
+            print(line)
+    return PROBLEM_FOUND if config is None else OK
+
+
+def _as_json(config: Config | None, problems: list[Problem]) -> str:
+    content = {
+        "problems": [asdict(problem) for problem in problems],
+        "sends": [each.facts() for each in disclose(config)] if config else [],
+    }
+    return json.dumps(content, ensure_ascii=False, indent=2)
+
+
+def _as_text(config: Config | None, problems: list[Problem]) -> Iterator[str]:
+    yield from map(str, problems)
+    if config is None:
+        return
+    if problems:
+        yield ""
+    yield f"What {config.site}/{config.box} sends"
+    for each in disclose(config):
+        yield ""
+        yield from _table(each)
+
+
+def _table(sent: Disclosure) -> Iterator[str]:
+    yield f"to {sent.broker}"
+    yield from _row("address", *sent.addresses)
+    yield from _row("encrypted", sent.encrypted)
+    yield from _row("events", *_event_lines(sent))
+    yield from _row("state of the box", ", ".join(sent.state) or "nothing")
+    yield from _row("pictures", sent.pictures)
+    yield from _row("faces", sent.faces)
+    yield from _row("plates", sent.plates)
+    yield from _row("kept", sent.retention)
+    yield from _row("commands", sent.commands)
+
+
+def _event_lines(sent: Disclosure) -> list[str]:
+    width = max((len(kind) for kind in sent.events), default=0)
+    return [f"{kind:<{width}}  {text}" for kind, text in sent.events.items()] or ["nothing"]
+
+
+def _row(name: str, *lines: str) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield f"  {name if number == 0 else '':<18}{line}"

@@ -17,8 +17,7 @@ from agent.config.sources import split_url
 from agent.config.tables import Field, MapOf, OneOrMany, Scalar, Table
 from agent.config.values import IDENTIFIER, choice
 from agent.kinds import KINDS_OF_EVENTS
-
-COMMANDS = ("snapshot", "evidence", "feedback", "resend", "seen", "update", "doctor", "restart")
+from agent.topics import COMMANDS
 
 DEFAULT_PORTS = {"mqtts": 8883, "mqtt": 1883}
 
@@ -135,6 +134,9 @@ def _check_broker(broker: Place) -> None:
     if said.get("protocol") == ["3.1.1"] and receipt == "puback":
         what = "a PUBACK of MQTT 3.1.1 carries no reason"
         broker.children()["protocol"].warn(what, "what the broker refuses counts as delivered")
+    if receipt == "seen":
+        what = "seen is not active in this version"
+        broker.children()["receipt"].warn(what, "the broker's PUBACK counts as delivered")
     if said.get("encoding") == ["cbor"]:
         broker.children()["encoding"].warn("cbor is not active in this version", "json is sent")
 
@@ -185,6 +187,7 @@ BROKER = Table(
             name="commands",
             kind=OneOrMany(choice(*COMMANDS)),
             doc="what people behind this broker may ask of the box; none when left out",
+            active=False,
         ),
     ),
     _check_broker,

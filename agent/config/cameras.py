@@ -22,6 +22,7 @@ COUNTED = ("person", "bicycle", "car", "bus", "truck", "motorcycle", "vehicle")
 """What a line may count."""
 
 _SMALLEST_AREA = 1e-6
+_MOST_CORNERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +160,19 @@ CAMERA = Table(
         Field(name="at", kind=_PLACE_ON_EARTH, doc="[latitude, longitude] in degrees"),
         Field(
             name="zones",
-            kind=MapOf(IDENTIFIER, Checked(ListOf(_POINT, least=3), _simple_polygon)),
+            kind=MapOf(
+                IDENTIFIER, Checked(ListOf(_POINT, least=3, most=_MOST_CORNERS), _simple_polygon)
+            ),
             doc="areas of the picture: corners [x, y] in fractions of it",
+            active=False,
         ),
         Field(name="lines", kind=MapOf(IDENTIFIER, _LINE), doc="lines that things cross"),
-        Field(name="hours", kind=MapOf(IDENTIFIER, HOURS), doc="named spans of the week"),
+        Field(
+            name="hours",
+            kind=MapOf(IDENTIFIER, HOURS),
+            doc="named spans of the week",
+            active=False,
+        ),
         Field(name="rules", kind=RuleBook(), doc="what differs from the preset; off drops a rule"),
     ),
     _check_camera,

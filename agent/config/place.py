@@ -37,6 +37,7 @@ class Reading:
     folder: Path
     credentials: Path | None
     problems: list[Problem] = field(default_factory=list)
+    errors: int = 0
 
     def report(self, line: int, column: int, refusal: Refusal) -> None:
         self.add(line, column, "", refusal, "error")
@@ -53,10 +54,7 @@ class Reading:
             severity=severity,
         )
         self.problems.append(problem)
-
-    @property
-    def errors(self) -> int:
-        return sum(problem.severity == "error" for problem in self.problems)
+        self.errors += severity == "error"
 
 
 @dataclass(frozen=True, slots=True)

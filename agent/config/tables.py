@@ -53,7 +53,7 @@ class ListOf(Generic[T]):
 
     @property
     def _size(self) -> str:
-        return f"exactly {self.least}" if self.least == self.most else f"at least {self.least}"
+        return f"at least {self.least}" if self.most is None else f"{self.least} to {self.most}"
 
     def json_schema(self) -> dict[str, Any]:
         most = {} if self.most is None else {"maxItems": self.most}

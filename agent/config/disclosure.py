@@ -1,0 +1,86 @@
+"""What a box with this configuration sends to whom, in words that need no engineer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agent.config.model import BrokerConfig, Config
+from agent.config.sending import STATE_CHANNELS, wanted
+from agent.config.values import spelled_duration
+from agent.kinds import KINDS_OF_EVENTS
+
+PICTURES = "none leave the box"
+PLATES = "none: this version reads no plates"
+COMMANDS = "none: this version obeys no commands"
+
+_FACES = "numbers only: nobody is recognised and no picture of a face leaves the box"
+_NO_FACES = "nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disclosure:
+    """Everything that one broker is sent."""
+
+    broker: str
+    addresses: tuple[str, ...]
+    encrypted: str
+    events: Mapping[str, str]  # kind -> what it says
+    state: tuple[str, ...]
+    pictures: str
+    faces: str
+    plates: str
+    retention: str
+    commands: str
+
+    def facts(self) -> dict[str, Any]:
+        """The same as plain JSON data."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+def disclose(config: Config) -> tuple[Disclosure, ...]:
+    """What each broker is sent, in the order of the configuration."""
+    return tuple(_disclosure(config, broker) for broker in config.brokers.values())
+
+
+def _disclosure(config: Config, broker: BrokerConfig) -> Disclosure:
+    events = _events(config, broker)
+    outbox = config.outbox
+    return Disclosure(
+        broker=broker.broker_id,
+        addresses=broker.urls,
+        encrypted=_encryption(broker),
+        events=events,
+        state=tuple(name for name in sorted(STATE_CHANNELS) if wanted(broker, name)),
+        pictures=PICTURES,
+        faces=_FACES if any(kind.startswith("face.") for kind in events) else _NO_FACES,
+        plates=PLATES,
+        retention=(
+            f"on the box until delivered, at most {spelled_duration(outbox.max_age_s)}; "
+            f"{spelled_duration(outbox.keep_s)} more once delivered"
+        ),
+        commands=COMMANDS,
+    )
+
+
+def _events(config: Config, broker: BrokerConfig) -> dict[str, str]:
+    """Kinds that the cameras' rules or the box itself can give and the broker is sent."""
+    watched = {kind for camera in config.cameras.values() for kind in camera.rules}
+    return {
+        kind: spec.description
+        for kind, spec in KINDS_OF_EVENTS.items()
+        if (kind in watched or spec.of_box) and wanted(broker, kind)
+    }
+
+
+def _encryption(broker: BrokerConfig) -> str:
+    if any(url.startswith("mqtt://") for url in broker.urls):
+        return "no: the broker is on this box itself"
+    if broker.cert is None:
+        return "yes (TLS); the box shows no certificate of its own"
+    return "yes (TLS); the box shows its own certificate"
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
