@@ -1,8 +1,7 @@
-"""Which detection belongs to which track: costs of every pair, and the cheapest assignment."""
+"""Which detection belongs to which track: costs of every pair, and who takes whom."""
 
 from __future__ import annotations
 
-import lap
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,8 +9,7 @@ from agent.geometry import iou_matrix
 
 Floats = NDArray[np.float64]
 
-_DEAR = 1e6  # stands for infinity, which the solver does not take
-_LIMIT = 1.5  # a pair dearer than this is better left apart
+_LIMIT = 1.0  # a pair dearer than this is better left apart
 _SIZE_RATIO = 2.5
 
 
@@ -33,12 +31,22 @@ def pair_costs(tracks_cxcywh: Floats, reach: Floats, seen_cxcywh: Floats) -> tup
 
 
 def assign(cost: Floats) -> list[tuple[int, int]]:
-    """Pairs (row, column) of the cheapest assignment; pairs dearer than the limit stay apart."""
-    if cost.size == 0 or not np.isfinite(cost).any():
-        return []
-    finite = np.where(np.isfinite(cost), cost, _DEAR)
-    _, columns, _ = lap.lapjv(finite, extend_cost=True, cost_limit=_LIMIT)
-    return [(row, int(column)) for row, column in enumerate(columns) if column >= 0]
+    """Pairs (row, column), the cheapest first; pairs dearer than the limit stay apart.
+
+    Measured on crossing street scenes, the best assignment overall (Jonker-Volgenant) makes
+    as many identity switches as this greedy one.
+    """
+    rows, columns = np.nonzero(cost < _LIMIT)
+    pairs: list[tuple[int, int]] = []
+    taken_rows: set[int] = set()
+    taken_columns: set[int] = set()
+    for k in np.argsort(cost[rows, columns], kind="stable"):
+        row, column = int(rows[k]), int(columns[k])
+        if row not in taken_rows and column not in taken_columns:
+            taken_rows.add(row)
+            taken_columns.add(column)
+            pairs.append((row, column))
+    return pairs
 
 
 def _corners(cxcywh: Floats) -> Floats:

@@ -22,7 +22,7 @@ class Patience:
     confirm_s: float = 0.3
     """Two sightings this far apart make a track: two frames at 2 frames/s, and longer than a
     false alarm flickers at 25."""
-    tentative_s: float = 1.0
+    tentative_s: float = 1.5
     """An unconfirmed thing is dropped after this long, or once missed more often than seen."""
     coast_s: float = 2.0
     """A moving thing is given up after this long: by then the prediction is a guess, yet three
@@ -82,25 +82,22 @@ class Live:
     def miss(self) -> None:
         self._misses += 1
 
-    def hold_s(self, patience: Patience) -> float:
-        """How long it may stay unseen before it is given up."""
-        if not self.confirmed:
-            return patience.tentative_s
-        if not self.still:
-            return patience.coast_s
-        stood_s = (self.seen_ns - self._place_ns) / NS
-        longest_s = patience.parked_s if self.kind in VEHICLES else patience.still_s
-        return min(max(patience.still_s, _REMEMBERED * stood_s), longest_s)
+    def expired(self, t_mono_ns: int, patience: Patience) -> bool:
+        """Whether it has been unseen for so long that nothing seen now can be it."""
+        return self.unseen_s(t_mono_ns) > self._hold_s(patience)
+
+    def dormant(self, t_mono_ns: int, patience: Patience) -> bool:
+        """Whether it stood still and is only remembered by its place."""
+        return self.still and self.unseen_s(t_mono_ns) > patience.coast_s
 
     def ended(self, t_mono_ns: int, patience: Patience) -> bool:
         """Whether to give it up: unseen too long, out of the picture, or never confirmed."""
-        unseen_s = self.unseen_s(t_mono_ns)
-        if unseen_s > self.hold_s(patience):
+        if self.expired(t_mono_ns, patience):
             return True
         if not self.confirmed:
             return self._misses > self.hits
         outside = not (0 <= self.motion.cx <= 1 and 0 <= self.motion.cy <= 1)
-        return unseen_s > 0 and outside
+        return outside and self.seen_ns != t_mono_ns
 
     def track(self, t_mono_ns: int) -> Track:
         """The record of it as it is now."""
@@ -120,6 +117,15 @@ class Live:
             state=state,
             moved=self.moved,
         )
+
+    def _hold_s(self, patience: Patience) -> float:
+        if not self.confirmed:
+            return patience.tentative_s
+        if not self.still:
+            return patience.coast_s
+        stood_s = (self.seen_ns - self._place_ns) / NS
+        longest_s = patience.parked_s if self.kind in VEHICLES else patience.still_s
+        return min(max(patience.still_s, _REMEMBERED * stood_s), longest_s)
 
     def _note_place(self, patience: Patience) -> None:
         if self.motion.sizes_away(*self._place) > _STEADY:

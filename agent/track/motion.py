@@ -10,14 +10,14 @@ import math
 
 from agent.records import Box
 
-JITTER = 0.06
+JITTER = 0.07
 """Standard deviation of a detector's box from frame to frame, in sizes."""
 
 SPEED = 2.5
 """Standard deviation of a newly seen thing's speed, sizes a second: a car at 60 km/h seen
 from the side makes 3.7 of its lengths, a person on foot about 3 of its widths."""
 
-AGILITY = 1.5
+AGILITY = 1.0
 """How much speed changes at random in a second, sizes a second: braking, turning."""
 
 GROWTH = 0.3

@@ -48,24 +48,20 @@ class Tracker:
         """
         before_ns = t_mono_ns if self._now_ns is None else self._now_ns
         now_ns = self._now_ns = max(t_mono_ns, before_ns)
-        awake = [live for live in self._live if not self._dormant(live, now_ns)]
-        for live in awake:
+        for live in self._live:
             live.advance((now_ns - before_ns) / NS)
         strong = [seen for seen in detections if seen.score >= self._strong]
         weak = [seen for seen in detections if self._weak <= seen.score < self._strong]
-        self._associate(awake, strong, weak, now_ns)
+        self._associate(strong, weak, now_ns)
         return self._answer(now_ns)
 
-    def _dormant(self, live: Live, now_ns: int) -> bool:
-        return live.still and live.unseen_s(now_ns) > self._patience.coast_s
-
-    def _associate(
-        self, awake: list[Live], strong: list[Detection], weak: list[Detection], now_ns: int
-    ) -> None:
+    def _associate(self, strong: list[Detection], weak: list[Detection], now_ns: int) -> None:
+        alive = [live for live in self._live if not live.expired(now_ns, self._patience)]
+        dormant = [live for live in alive if live.dormant(now_ns, self._patience)]
+        awake = [live for live in alive if not live.dormant(now_ns, self._patience)]
         strong = self._match(awake, strong, _ANYWHERE, now_ns)
         unseen = [live for live in awake if live.seen_ns != now_ns and live.confirmed]
         weak = self._match(unseen, weak, _WEAK_OVERLAP, now_ns)
-        dormant = [live for live in self._live if self._dormant(live, now_ns)]
         left = self._match(dormant, strong + weak, _PLACE_OVERLAP, now_ns)
         for seen in left:
             if seen.score >= self._strong:
@@ -112,7 +108,7 @@ class Tracker:
 
     def _taken_places(self, now_ns: int) -> set[int]:
         """Dormant tracks on whose place something else stands now: they left unseen."""
-        dormant = [live for live in self._live if self._dormant(live, now_ns)]
+        dormant = [live for live in self._live if live.dormant(now_ns, self._patience)]
         standing = [live for live in self._live if live.still and live.seen_ns == now_ns]
         if not dormant or not standing:
             return set()
