@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agent.capture.credentials import AuthenticationError
+from agent.capture.backoff import Backoff
 from agent.capture.frames import Source
 from agent.capture.sources import open_source
 from agent.capture.watch import FrozenWatch
@@ -20,13 +20,6 @@ from agent.records import Frame
 
 log = logging.getLogger(__name__)
 
-FIRST_BACKOFF_S = 1.0  # a camera that hiccupped is back within a second
-MAX_BACKOFF_S = 60.0  # a dead one costs a connection attempt a minute
-# Cameras lock an account out after a handful of wrong passwords, for minutes; at one a minute
-# those seen in the field (5 within 5 minutes is usual) stay open for the installer's next try.
-AUTH_BACKOFF_S = 90.0
-STABLE_S = 60.0  # it has run this long: the trouble before is over, begin at a second again
-_JITTER = 0.25  # cameras behind one switch that rebooted shall not all be asked at once
 _PROGRESS_S = 1.0  # how often a wait reports that it is alive; watchdogs count in tens of seconds
 _FPS_FRAMES = 50  # the measured rate is the mean over this many: 2 s at 25 fps, 25 s at 2
 _FPS_STALE_S = 5.0  # without a frame for this long the rate is said to be 0
@@ -64,24 +57,6 @@ class Mailbox:
             self._filled.wait_for(lambda: self._frame is not None, timeout_s)
             frame, self._frame = self._frame, None
             return frame
-
-
-class Backoff:
-    """How long to wait before the next try: doubling, with jitter, so that nothing hammers."""
-
-    def __init__(self, rng: Callable[[], float] = random.random) -> None:
-        self._rng = rng
-        self._next_s = FIRST_BACKOFF_S
-
-    def after(self, error: CaptureError, ran_s: float) -> float:
-        """Seconds to wait after `error` ended a run of `ran_s` seconds."""
-        if ran_s >= STABLE_S:
-            self._next_s = FIRST_BACKOFF_S
-        wait_s = self._next_s
-        self._next_s = min(MAX_BACKOFF_S, 2 * self._next_s)
-        if isinstance(error, AuthenticationError):
-            wait_s = AUTH_BACKOFF_S
-        return wait_s * (1 + _JITTER * (2 * self._rng() - 1))
 
 
 class Capture:
@@ -142,6 +117,8 @@ class Capture:
     def _read(self) -> None:
         """One connection, from opening to its end."""
         self._source = source = open_source(self._camera, self._clock, realtime=True)
+        if self._stopping.is_set():  # `stop` came while it was opened, and closed nothing
+            source.close()
         frozen = FrozenWatch()
         try:
             for frame in source.frames():

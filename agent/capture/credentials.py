@@ -1,11 +1,19 @@
-"""A camera's user and password: read from a file, shown to the camera, to nobody else."""
+"""A camera's user and password: read from a file, proven to the camera, shown to nobody else."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import CaptureError
+
+_HASHES = {"MD5": "md5", "SHA-256": "sha256"}
+_PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]*))')
 
 
 class AuthenticationError(CaptureError):
@@ -14,7 +22,7 @@ class AuthenticationError(CaptureError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """The password is left out of `repr`, so that no log of a record shows it."""
+    """Both are left out of `repr`, so that no log of a record shows them."""
 
     user: str = field(repr=False)
     password: str = field(repr=False)
@@ -25,12 +33,84 @@ def read_credentials(path: Path) -> Credentials:
     try:
         mode = path.stat().st_mode
         line = path.read_text(encoding="utf-8").strip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise CaptureError(f"{path}: cannot read the camera's password: {reason}") from None
+    except UnicodeDecodeError:
+        raise CaptureError(f"{path}: must be one line of text, user:password") from None
+    except OSError as error:
+        raise CaptureError(f"{path}: cannot read the camera's password: {error.strerror}") from None
     if mode & 0o077:
         raise CaptureError(f"{path}: others can read the camera's password: chmod 600 it")
-    user, colon, password = line.partition(":")
-    if not (user and colon) or "\n" in line:
+    user, _, password = line.partition(":")
+    if not (user and password) or "\n" in line:
         raise CaptureError(f"{path}: must be one line, user:password")
     return Credentials(user=user, password=password)
+
+
+class Login:
+    """Answers a camera's challenge: Digest (RFC 7616), Basic only where nothing else is offered."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._challenge: dict[str, str] | None = None
+        self._uses = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether a challenge has been answered, so that a further one means a refusal."""
+        return self._challenge is not None
+
+    def challenge(self, offers: Sequence[str]) -> bool:
+        """Takes the best of the WWW-Authenticate values; says whether it is only a stale nonce."""
+        parsed = [_parsed(offer) for offer in offers]
+        known = [offer for offer in parsed if offer["scheme"] == "basic" or _hash(offer)]
+        if not known:
+            raise CaptureError("the camera asks for a kind of login that is not known here")
+        self._challenge = min(known, key=lambda offer: offer["scheme"] == "basic")
+        self._uses = 0
+        return self._challenge.get("stale", "").lower() == "true"
+
+    def header(self, method: str, uri: str) -> str | None:
+        """The value of Authorization for one request; None before any challenge."""
+        if self._challenge is None:
+            return None
+        if self._challenge["scheme"] == "basic":
+            both = f"{self._credentials.user}:{self._credentials.password}"
+            return "Basic " + base64.b64encode(both.encode()).decode()
+        return self._digest(self._challenge, method, uri)
+
+    def _digest(self, challenge: dict[str, str], method: str, uri: str) -> str:
+        self._uses += 1
+        realm, nonce = challenge.get("realm", ""), challenge.get("nonce", "")
+        algorithm = challenge.get("algorithm", "MD5").upper()
+
+        def hashed(text: str) -> str:
+            return hashlib.new(_HASHES[algorithm], text.encode()).hexdigest()
+
+        secret = hashed(f"{self._credentials.user}:{realm}:{self._credentials.password}")
+        asked = hashed(f"{method}:{uri}")
+        fields = {"username": self._credentials.user, "realm": realm, "nonce": nonce, "uri": uri}
+        plain = {"algorithm": algorithm} if "algorithm" in challenge else {}
+        if "auth" in challenge.get("qop", "").replace(",", " ").split():
+            count, own = f"{self._uses:08x}", secrets.token_hex(8)
+            fields |= {"response": hashed(f"{secret}:{nonce}:{count}:{own}:auth:{asked}")}
+            fields |= {"cnonce": own}
+            plain |= {"qop": "auth", "nc": count}
+        else:
+            fields |= {"response": hashed(f"{secret}:{nonce}:{asked}")}
+        if "opaque" in challenge:
+            fields |= {"opaque": challenge["opaque"]}
+        quoted = [f'{name}="{_escaped(value)}"' for name, value in fields.items()]
+        return "Digest " + ", ".join(quoted + [f"{name}={value}" for name, value in plain.items()])
+
+
+def _parsed(offer: str) -> dict[str, str]:
+    scheme, _, rest = offer.partition(" ")
+    found = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(rest)}
+    return found | {"scheme": scheme.strip().lower()}
+
+
+def _hash(offer: dict[str, str]) -> bool:
+    return offer["scheme"] == "digest" and offer.get("algorithm", "MD5").upper() in _HASHES
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')

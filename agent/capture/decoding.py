@@ -30,7 +30,6 @@ class Decoder:
         if not isinstance(context, av.VideoCodecContext):
             raise ValueError(f"{codec} is no video codec")
         guard(context)
-        context.time_base = _TICK
         self._context = context
         self._taken_ns: OrderedDict[int, int] = OrderedDict()
         self._pts = 0

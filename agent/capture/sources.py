@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agent.capture.clip import ClipSource
 from agent.capture.frames import Source
+from agent.capture.stream import RtspSource
 from agent.capture.synthetic import SyntheticSource
 from agent.clock import Clock
 from agent.config.model import CameraConfig
@@ -26,4 +27,8 @@ def open_source(camera: CameraConfig, clock: Clock, *, realtime: bool) -> Source
         return ClipSource(camera.camera_id, Path(rest), clock, realtime=realtime)
     if kind == "synthetic":
         return SyntheticSource(camera.camera_id, rest, clock, realtime=realtime)
+    if not realtime:
+        raise CaptureError(f"{kind}: is a camera: only clips and synthetic scenes can be replayed")
+    if kind in ("rtsp", "rtsps"):
+        return RtspSource(camera, clock)
     raise CaptureError(f"{kind}: no such source")
