@@ -6,12 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from agent.records import VEHICLES, Detection, Track, TrackState
-from agent.track.motion import Motion
+from agent.track.motion import Motion, travel
 
 NS = 1_000_000_000
 
-_STEADY = 0.3  # sizes: the smoothed box of a standing thing stays within this of its place
-_MOVED = 0.5  # sizes: further than jitter or a half-hidden box shifts the centre
+_STEADY = 0.25  # sizes: the smoothed box of a standing thing stays within this of its place
+_MOVED = 0.5  # sizes: further than jitter explains
 _REMEMBERED = 10  # times as long as it has stood
 
 
@@ -48,7 +48,7 @@ class Live:
         self.confirmed = self.still = self.moved = False
         self._misses = 0
         self._first_ns = self._place_ns = t_mono_ns
-        self._first_at = self._place = first.box.center
+        self._first_box = self._place = first.box
         self._displaced = False
         self._votes: dict[str, float] = defaultdict(float, {first.kind: first.score})
 
@@ -75,7 +75,7 @@ class Live:
         self.confirmed |= (t_mono_ns - self._first_ns) / NS >= patience.confirm_s
         self._note_place(patience)
         # Two sightings in a row: one box around two things is no movement.
-        displaced = self.motion.sizes_away(*self._first_at) > _MOVED
+        displaced = travel(self._first_box, self.motion.box) > _MOVED
         self.moved |= displaced and self._displaced
         self._displaced = displaced
 
@@ -128,7 +128,8 @@ class Live:
         return min(max(patience.still_s, _REMEMBERED * stood_s), longest_s)
 
     def _note_place(self, patience: Patience) -> None:
-        if self.motion.sizes_away(*self._place) > _STEADY:
-            self._place = (self.motion.cx, self.motion.cy)
+        box = self.motion.box
+        if travel(self._place, box) > _STEADY:
+            self._place = box
             self._place_ns = self.seen_ns
         self.still = (self.seen_ns - self._place_ns) / NS >= patience.rest_s

@@ -92,6 +92,23 @@ class Motion:
         self.vx = self.vy = 0.0
         self.p01, self.p11 = 0.0, _AT_REST**2
 
-    def sizes_away(self, x: float, y: float) -> float:
-        """Distance of (x, y) from here, in sizes."""
-        return math.hypot((x - self.cx) / self.width, (y - self.cy) / self.height)
+
+def travel(before: Box, after: Box) -> float:
+    """How far a thing has gone, in sizes: as far as opposite edges of its box agree.
+
+    A box cut short by something in front of it, or by the picture's edge, shifts its centre
+    but goes nowhere; one that shrinks or grows in both directions comes nearer or goes away.
+    """
+    wide, high = max(before.width, after.width, TINY), max(before.height, after.height, TINY)
+    across = _agreed(after.x0 - before.x0, after.x1 - before.x1) / wide
+    down = _agreed(after.y0 - before.y0, after.y1 - before.y1) / high
+    nearer = _agreed(_log_ratio(after.width, before.width), _log_ratio(after.height, before.height))
+    return max(math.hypot(across, down), nearer)
+
+
+def _agreed(one: float, other: float) -> float:
+    return min(abs(one), abs(other)) if one * other > 0 else 0.0
+
+
+def _log_ratio(after: float, before: float) -> float:
+    return math.log(max(after, TINY) / max(before, TINY))

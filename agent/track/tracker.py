@@ -23,8 +23,8 @@ class Tracker:
 
     Association in two stages after ByteTrack (Zhang et al., 2022): detections of at least
     `strong` first, and only they found tracks; weaker ones, from `weak` up, then keep alive
-    what the strong ones left unmatched. What stood still and has not been seen for a while is
-    matched last, by overlap alone. Vehicle classes match each other, other kinds only themselves.
+    what the strong ones left unmatched. What stood still and has not been seen for a while
+    comes back by overlap alone. Vehicle classes match each other, other kinds only themselves.
     """
 
     def __init__(
@@ -57,16 +57,12 @@ class Tracker:
 
     def _associate(self, strong: list[Detection], weak: list[Detection], now_ns: int) -> None:
         alive = [live for live in self._live if not live.expired(now_ns, self._patience)]
-        dormant = [live for live in alive if live.dormant(now_ns, self._patience)]
-        awake = [live for live in alive if not live.dormant(now_ns, self._patience)]
-        strong = self._match(awake, strong, _ANYWHERE, now_ns)
-        unseen = [live for live in awake if live.seen_ns != now_ns and live.confirmed]
-        weak = self._match(unseen, weak, _WEAK_OVERLAP, now_ns)
-        left = self._match(dormant, strong + weak, _PLACE_OVERLAP, now_ns)
-        for seen in left:
-            if seen.score >= self._strong:
-                self._last_id += 1
-                self._live.append(Live(self._last_id, seen, now_ns))
+        founding = self._match(alive, strong, _ANYWHERE, now_ns)
+        unseen = [live for live in alive if live.seen_ns != now_ns and live.confirmed]
+        self._match(unseen, weak, _WEAK_OVERLAP, now_ns)
+        for seen in founding:
+            self._last_id += 1
+            self._live.append(Live(self._last_id, seen, now_ns))
 
     def _match(
         self, lives: list[Live], seen: list[Detection], least_overlap: float, now_ns: int
@@ -75,7 +71,8 @@ class Tracker:
         if not lives or not seen:
             return seen
         cost, overlap = pair_costs(_places(lives), _reaches(lives), _boxes(seen))
-        cost[overlap < least_overlap] = np.inf
+        dormant = np.array([live.dormant(now_ns, self._patience) for live in lives])
+        cost[overlap < np.where(dormant, _PLACE_OVERLAP, least_overlap)[:, None]] = np.inf
         mine, theirs = _groups(live.kind for live in lives), _groups(one.kind for one in seen)
         cost[mine[:, None] != theirs[None, :]] = np.inf
         taken = set()
