@@ -11,10 +11,10 @@ from agent.config.files import NamedFile, holds_login
 from agent.config.hours import HOURS
 from agent.config.model import CameraConfig, LineConfig, Point
 from agent.config.place import Place
-from agent.config.problems import Refusal, nearest, one_of
+from agent.config.problems import Refusal, Spoilt, nearest, one_of
 from agent.config.rules import PRESETS, ROLES, RuleBook, rules_in_force, warn_of_idle_rules
-from agent.config.sources import Source
-from agent.config.tables import Checked, Field, ListOf, MapOf, OneOrMany, Table
+from agent.config.sources import Source, canonical
+from agent.config.tables import Checked, Field, ListOf, MapOf, OneOrMany, Table, counted
 from agent.config.values import IDENTIFIER, LANGUAGE, choice, number, words
 from agent.geometry import polygon_area, polygon_crosses_itself
 
@@ -35,10 +35,12 @@ class _Pair:
     def read(self, place: Place) -> Point:
         items = place.items()
         if len(items) != 2:
-            raise Refusal(f"has {len(items)} items", "exactly 2 numbers: [x, y]")
-        ListOf(number(-1e9, 1e9)).read(place)
-        x, y = number(*self.first).read(items[0]), number(*self.second).read(items[1])
-        return x, y
+            raise Refusal(counted(items), "exactly 2 numbers: [x, y]")
+        x = items[0].attempt(number(*self.first))
+        y = items[1].attempt(number(*self.second))
+        if not x or not y:
+            raise Spoilt
+        return x[0], y[0]
 
     def json_schema(self) -> dict[str, Any]:
         sides = [number(*self.first).json_schema(), number(*self.second).json_schema()]
@@ -56,23 +58,13 @@ def _simple_polygon(points: tuple[Point, ...]) -> None:
         raise Refusal("the zone has no area", "at least 3 corners that are not on one line")
 
 
-def _line(*, start: Point, end: Point, counts: tuple[str, ...]) -> LineConfig:
-    return LineConfig(start=start, end=end, counts=counts)
-
-
-def _check_line(line: Place) -> None:
-    start, end = line.child("from"), line.child("to")
-    if (
-        start
-        and end
-        and start.is_list
-        and [t for t, _ in start.texts()] == [t for t, _ in end.texts()]
-    ):
-        end.refuse(Refusal("from and to are the same point", "a line has two ends"))
+def _two_ends(line: LineConfig) -> None:
+    if line.start == line.end:
+        raise Refusal("from and to are the same point", "a line has two ends")
 
 
 _LINE = Table(
-    _line,
+    LineConfig,
     (
         Field(
             name="from",
@@ -95,7 +87,6 @@ _LINE = Table(
             doc=f"what is counted: {', '.join(COUNTED)}",
         ),
     ),
-    _check_line,
 )
 
 
@@ -166,7 +157,11 @@ CAMERA = Table(
             doc="areas of the picture: corners [x, y] in fractions of it",
             active=False,
         ),
-        Field(name="lines", kind=MapOf(IDENTIFIER, _LINE), doc="lines that things cross"),
+        Field(
+            name="lines",
+            kind=MapOf(IDENTIFIER, Checked(_LINE, _two_ends)),
+            doc="lines that things cross",
+        ),
         Field(
             name="hours",
             kind=MapOf(IDENTIFIER, HOURS),
@@ -189,6 +184,6 @@ def check_one_camera_a_source(root: Place) -> None:
         for key in ("source", "detect_source"):
             place = camera.child(key)
             for text, at in place.texts() if place else ():
-                user = first_user.setdefault(text, camera_id)
+                user = first_user.setdefault(canonical(text), camera_id)
                 if user != camera_id:
                     at.refuse(Refusal(f"camera {user} reads the same source", "one camera each"))

@@ -45,7 +45,7 @@ def _composed(text: str, report: Report) -> yaml.Node | None:
         loader = _Composer(text, report)
         return loader.get_single_node()
     except yaml.reader.ReaderError as error:
-        refusal = Refusal(f"unprintable character U+{ord(str(error.character)):04X}")
+        refusal = Refusal(f"unprintable character U+{ord(text[error.position]):04X}")
         report(*_position(text[: error.position]), refusal)
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, report)

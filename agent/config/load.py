@@ -43,7 +43,7 @@ def check(path: Path) -> tuple[Config | None, list[Problem]]:
     )
     config = _read(_bytes(path), reading)
     problems = sorted(reading.problems, key=lambda problem: (problem.line, problem.column))
-    if config is None or reading.errors:
+    if config is None or reading.failures:
         return None, problems
     return replace(config, path=path.absolute()), problems
 
@@ -59,7 +59,7 @@ def _bytes(path: Path) -> bytes:
 def _read(raw: bytes, reading: Reading) -> Config | None:
     root = compose(raw, reading.report)
     if root is None:
-        if not reading.errors:
+        if not reading.failures:
             reading.report(1, 1, Refusal("the file is empty", "site, box, cameras and brokers"))
         return None
     place = Place(reading, root)

@@ -37,7 +37,8 @@ class Reading:
     folder: Path
     credentials: Path | None
     problems: list[Problem] = field(default_factory=list)
-    errors: int = 0
+    failures: int = 0
+    """How often something was refused, or spoilt by what was refused inside it."""
 
     def report(self, line: int, column: int, refusal: Refusal) -> None:
         self.add(line, column, "", refusal, "error")
@@ -54,7 +55,7 @@ class Reading:
             severity=severity,
         )
         self.problems.append(problem)
-        self.errors += severity == "error"
+        self.failures += severity == "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +88,31 @@ class Place:
         except Refusal as refusal:
             self.refuse(refusal)
         except Spoilt:
-            pass
+            self.reading.failures += 1
         return ()
 
     @property
     def is_null(self) -> bool:
         node = self.node
-        return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        return plain and node.value in _NULLS and not self.is_reported
+
+    @property
+    def is_reported(self) -> bool:
+        """The document itself is at fault here, and that is reported already."""
+        return bool(self.node.tag == REPORTED_TAG)
 
     @property
     def is_list(self) -> bool:
         return isinstance(self.node, yaml.SequenceNode)
 
+    @property
+    def is_single(self) -> bool:
+        return isinstance(self.node, yaml.ScalarNode) and not self.is_null
+
     def text(self) -> str:
         """The text of a single value, whatever YAML would take it for."""
-        if self.node.tag == REPORTED_TAG:
+        if self.is_reported:
             raise Spoilt
         if not isinstance(self.node, yaml.ScalarNode):
             raise Refusal(f"is a {self._shape}", "a single value")
@@ -114,7 +125,7 @@ class Place:
 
     def items(self) -> list[Place]:
         """The items of a list."""
-        if self.node.tag == REPORTED_TAG:
+        if self.is_reported:
             raise Spoilt
         if not isinstance(self.node, yaml.SequenceNode):
             raise Refusal(f"is a {self._shape}", "a list: [one, two]")
@@ -122,7 +133,7 @@ class Place:
 
     def entries(self) -> dict[str, Place]:
         """The values of a mapping by their keys; keys that are no plain word are reported."""
-        if self.node.tag == REPORTED_TAG:
+        if self.is_reported:
             raise Spoilt
         if self.is_null:
             return {}
@@ -145,14 +156,18 @@ class Place:
             return {}
         return {k.value: p for k, p in self._pairs() if isinstance(k, yaml.ScalarNode)}
 
-    def child(self, name: str) -> Place | None:
-        return self.children().get(name)
+    def child(self, *names: str) -> Place | None:
+        """The value under these keys, one inside the other, without any complaint."""
+        place: Place | None = self
+        for name in names:
+            place = place.children().get(name) if place else None
+        return place
 
     def texts(self) -> Iterator[tuple[str, Place]]:
         """The single value here, or the single values of the list here, without any complaint."""
         many = self.items() if self.is_list else [self]
         for place in many:
-            if isinstance(place.node, yaml.ScalarNode) and not place.is_null:
+            if place.is_single:
                 yield place.node.value.strip(), place
 
     @property

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.config.place import Kind, Place
-from agent.config.problems import Refusal, Spoilt, nearest, one_of
+from agent.config.problems import Refusal, Spoilt, meant, nearest, one_of, quoted
 from agent.config.tables import Field, Scalar, Table
 from agent.config.values import DAY_S, HOUR_S, IDENTIFIER, duration, whole
 
@@ -176,8 +176,11 @@ class _Rule:
     spec: RuleSpec
 
     def read(self, place: Place) -> Mapping[str, float] | None:
-        if [text for text, _ in place.texts()] == ["off"] and not place.is_list:
-            return None
+        if place.is_single:
+            if place.text() == "off":
+                return None
+            what = f"{quoted(place.text())} is no rule"
+            raise Refusal(what, "off, or parameters: {for: 20s}", meant("off"))
         if not self.spec.active:
             place.refuse_key(Refusal("not active in this version"), "warning")
         return _rule_table(self.spec).read(place)
@@ -191,7 +194,7 @@ class RuleBook:
     """The `rules` of a camera: rule -> parameters, or None where it is switched off."""
 
     def read(self, place: Place) -> Mapping[str, Mapping[str, float] | None]:
-        before = place.reading.errors
+        before = place.reading.failures
         values: dict[str, Mapping[str, float] | None] = {}
         for name, entry in place.entries().items():
             if name in RULES:
@@ -200,7 +203,7 @@ class RuleBook:
                     values[name] = value
             else:
                 entry.refuse_key(Refusal("unknown rule", one_of(RULES), nearest(name, RULES)))
-        if place.reading.errors != before:
+        if place.reading.failures != before:
             raise Spoilt
         return values
 

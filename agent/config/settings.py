@@ -19,13 +19,14 @@ from agent.config.model import (
     PrivacyConfig,
 )
 from agent.config.place import Place
-from agent.config.problems import Refusal, nearest, one_of
+from agent.config.problems import Refusal, Spoilt, nearest, one_of
 from agent.config.tables import Field, MapOf, OneOrMany, Table
 from agent.config.values import (
     BOOLEAN,
     BYTES_PER_DAY,
     DAY_S,
     DELEGATE,
+    EVENT_KIND,
     HOUR_S,
     HTTPS_URL,
     IDENTIFIER,
@@ -33,14 +34,15 @@ from agent.config.values import (
     choice,
     duration,
     size,
+    spelled_duration,
     whole,
     words,
 )
-from agent.kinds import KINDS_OF_EVENTS
 
 _MB = 1_000_000
 _GB = 1000 * _MB
 _RETENTION_S = 30 * DAY_S
+_AGE = duration(HOUR_S, 365 * DAY_S)
 
 _HOTLIST = Table(
     HotlistConfig,
@@ -91,7 +93,7 @@ _OUTBOX = Table(
         Field(
             name="max_age",
             into="max_age_s",
-            kind=duration(HOUR_S, 365 * DAY_S),
+            kind=_AGE,
             doc="an event that nobody took is given up after: 30d",
         ),
         Field(
@@ -106,7 +108,7 @@ _OUTBOX = Table(
 _EVIDENCE = Table(
     EvidenceConfig,
     (
-        Field(name="kinds", kind=OneOrMany(choice(*KINDS_OF_EVENTS)), doc="events with a picture"),
+        Field(name="kinds", kind=OneOrMany(EVENT_KIND), doc="events with a picture"),
         Field(
             name="keep",
             into="keep_s",
@@ -151,7 +153,7 @@ def _events_age(*, events: float = _RETENTION_S) -> float:
 
 _RETENTION = Table(
     _events_age,
-    (Field(name="events", kind=duration(HOUR_S, 365 * DAY_S), doc="nothing is kept longer: 30d"),),
+    (Field(name="events", kind=_AGE, doc="nothing is kept longer: 30d"),),
 )
 
 _LINK = Table(
@@ -183,6 +185,7 @@ def _check_whole(root: Place) -> None:
     check_one_camera_a_source(root)
     check_one_broker_an_address(root)
     _check_hotlist_receivers(root)
+    _check_outbox_against_retention(root)
 
 
 def _check_hotlist_receivers(root: Place) -> None:
@@ -194,6 +197,22 @@ def _check_hotlist_receivers(root: Place) -> None:
             if text not in known:
                 what, allowed = "no such broker", one_of(known) if known else ""
                 place.refuse(Refusal(what, allowed, nearest(text, known)))
+
+
+def _check_outbox_against_retention(root: Place) -> None:
+    """Warn where the outbox would keep events that retention drops before."""
+    most_s = _seconds(root.child("retention", "events"), otherwise=_RETENTION_S)
+    for key in ("max_age", "keep"):
+        place = root.child("outbox", key)
+        if place and _seconds(place, otherwise=0.0) > most_s:
+            place.warn("longer than retention.events", f"{spelled_duration(most_s)} is in force")
+
+
+def _seconds(place: Place | None, *, otherwise: float) -> float:
+    try:
+        return _AGE.parse(place.text()) if place else otherwise
+    except (Refusal, Spoilt):
+        return otherwise  # reported where it was read
 
 
 CONFIG = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ GRAMMAR = (
     "gst:PIPELINE, clip:PATH, synthetic:SCENE"
 )
 
-_PASSWORD = re.compile(r"(?i)(pass(word|wd)?|pwd|user-pw)\s*=|://[^/\s]*@")
+_PASSWORD = re.compile(r"(?i)(pass(word|wd)?|pwd|user-pw)\s*=|://\S*@")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 
 
@@ -38,7 +39,7 @@ def split_url(text: str) -> tuple[SplitResult, int | None]:
 def _rtsp(text: str, place: Place) -> str:
     url, _ = split_url(text)
     if not url.path or re.search(r"\s", text):
-        raise Refusal("is no rtsp address: the path is missing or has spaces", GRAMMAR)
+        raise Refusal("the path is missing or has spaces", "rtsp(s)://HOST[:PORT]/PATH")
     return text
 
 
@@ -80,6 +81,13 @@ _READERS: Mapping[str, Callable[[str, Place], str]] = {
     "clip": _clip,
     "synthetic": _synthetic,
 }
+
+
+def canonical(text: str) -> str:
+    """The same text for the same source: to see that two cameras share one."""
+    if text.startswith("clip:"):
+        return f"clip:{posixpath.normpath(text.removeprefix('clip:'))}"
+    return re.sub(r"^(rtsp://[^/]*):554/", r"\1/", text)
 
 
 @dataclass(frozen=True, slots=True)

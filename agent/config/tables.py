@@ -6,7 +6,7 @@ A section of the file is one table; reading it and its JSON Schema come from the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -44,21 +44,27 @@ class ListOf(Generic[T]):
     def read(self, place: Place) -> tuple[T, ...]:
         items = place.items()
         if not self.least <= len(items) <= (self.most or len(items)):
-            raise Refusal(f"has {len(items)} items", self._size)
-        before = place.reading.errors
+            raise Refusal(counted(items), self._size)
+        before = place.reading.failures
         values = tuple(value for item in items for value in item.attempt(self.item))
-        if place.reading.errors != before:
+        if place.reading.failures != before:
             raise Spoilt
         return values
 
     @property
     def _size(self) -> str:
-        return f"at least {self.least}" if self.most is None else f"{self.least} to {self.most}"
+        return (
+            f"at least {self.least}" if self.most is None else f"{self.least} to {self.most} items"
+        )
 
     def json_schema(self) -> dict[str, Any]:
         most = {} if self.most is None else {"maxItems": self.most}
         schema = {"type": "array", "items": self.item.json_schema(), "minItems": self.least}
         return schema | most
+
+
+def counted(items: Sequence[object]) -> str:
+    return f"has {len(items)} item{'' if len(items) == 1 else 's'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ class MapOf(Generic[T]):
         if not entries and self.nothing:
             place.refuse_key(Refusal(self.nothing))
             raise Spoilt
-        before = place.reading.errors
+        before = place.reading.failures
         values: dict[str, T] = {}
         for name, entry in entries.items():
             try:
@@ -123,7 +129,7 @@ class MapOf(Generic[T]):
                 entry.refuse_key(refusal)
             for value in entry.attempt(self._kind(name)):
                 values[name] = value
-        if place.reading.errors != before:
+        if place.reading.failures != before:
             raise Spoilt
         return MappingProxyType(values)
 
@@ -170,7 +176,7 @@ class Table(Generic[T]):
         return Table(self.make, self.fields, self.check, fixed)
 
     def read(self, place: Place) -> T:
-        before = place.reading.errors
+        before = place.reading.failures
         entries = place.entries()
         self._refuse_unknown(entries)
         values: dict[str, Any] = dict(self.fixed)
@@ -178,7 +184,7 @@ class Table(Generic[T]):
             for value in self._value(field, entries.get(field.name), place):
                 values[field.into or field.name] = value
         self.check(place)
-        if place.reading.errors != before:
+        if place.reading.failures != before:
             raise Spoilt
         return self.make(**values)
 
@@ -196,12 +202,13 @@ class Table(Generic[T]):
     def _refuse_unknown(self, entries: Mapping[str, Place]) -> None:
         known = [field.name for field in self.fields]
         for name, entry in entries.items():
-            if name in known:
+            if name in known or entry.is_reported:
                 continue
             if name.lower() in _SECRETS:
                 entry.refuse_key(Refusal(INLINE, _place_of_secrets(known)))
             else:
-                entry.refuse_key(Refusal("unknown key", one_of(known), nearest(name, known)))
+                allowed = one_of(known) if known else "nothing is allowed here"
+                entry.refuse_key(Refusal("unknown key", allowed, nearest(name, known)))
 
     def json_schema(self) -> dict[str, Any]:
         properties = {f.name: {"description": f.doc} | f.kind.json_schema() for f in self.fields}

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from agent.config.problems import Refusal, meant, nearest, one_of, quoted
 from agent.config.tables import Scalar
+from agent.kinds import KINDS_OF_EVENTS
 
 ID_PATTERN = "^[a-z0-9-]{1,31}$"
 
@@ -157,6 +158,16 @@ def _bytes_per_day(text: str) -> int:
 
 
 BYTES_PER_DAY = Scalar(_bytes_per_day, {"type": "string", "pattern": f"^{_SIZE.pattern}/d$"})
+
+
+def _event_kind(text: str) -> str:
+    if text not in KINDS_OF_EVENTS:
+        hint = nearest(text, KINDS_OF_EVENTS)
+        raise Refusal(f"{quoted(text)} is no kind of event", "a kind like plate.hit", hint)
+    return text
+
+
+EVENT_KIND = Scalar(_event_kind, {"enum": list(KINDS_OF_EVENTS)})
 
 
 def _language(text: str) -> str:

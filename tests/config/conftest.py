@@ -1,0 +1,90 @@
+"""A folder with a configuration and the files that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
+KEY = "-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----\n"
+
+EXAMPLE = """\
+site: alpomish
+box: north-gate
+cameras:
+  gate-in:
+    role: plate
+    source: rtsp://10.0.0.21/stream1
+    detect_source: rtsp://10.0.0.21/stream2
+    auth: gate-in.cred
+    preset: entrance
+    name: {uz: "Shimoliy darvoza", ru: "Северные ворота"}
+    at: [37.2242, 67.2783]
+    zones: {gate: [[0.1, 0.4], [0.9, 0.4], [0.9, 1.0], [0.1, 1.0]]}
+    lines: {in: {from: [0, 0.6], to: [1, 0.6], counts: [car, person]}}
+    hours: {school: "Mon-Fri 07:30-15:00"}
+    rules: {person.crowd: {at: 12, for: 20s}}
+brokers:
+  office: {url: mqtts://office.lan:8883, ca: ca.pem, cert: box.pem, key: box.key, send: all,
+           receipt: seen, commands: [evidence, feedback, resend]}
+  city:
+    {url: [mqtts://a.city.example:8883, mqtts://b.city.example:8883], protocol: 3.1.1, ca: ca.pem,
+     cert: box.pem, key: box.key, send: [plate.hit, camera.*],
+     topic: "safecity/{site}/{box}/{camera}/{kind}", encoding: json}
+hotlists:
+  stolen: {file: stolen.list, signer: city.pub, max_age: 7d, send: [city, office]}
+  local:  {file: local.list, signer: office.pub, max_age: 7d, send: [office]}
+infer: {threads: 2, delegate: null}
+models: {channel: stable, url: "https://office.lan/models/"}
+outbox: {max: 500MB, max_age: 30d, keep: 72h}
+evidence: {kinds: [plate.hit, camera.blind], keep: 72h, max: 200MB}
+privacy: {plates: hits-only}
+retention: {events: 30d}
+link: {metered: false, budget: 20MB/d}
+timezone: Asia/Samarkand
+"""
+"""Every key there is."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with every file that the cases name, fit for use."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    files = {
+        "gate-in.cred": ("viewer:s3cret\n", 0o600),
+        "open.cred": ("viewer:s3cret\n", 0o644),
+        "odd.cred": ("only-a-word\n", 0o600),
+        "ca.pem": (CERTIFICATE, 0o644),
+        "box.pem": (CERTIFICATE, 0o644),
+        "box.key": (KEY, 0o600),
+        "open.key": (KEY, 0o640),
+        "locked.key": (KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"), 0o600),
+        "stolen.list": ("", 0o644),
+        "local.list": ("", 0o644),
+        "city.pub": ("", 0o644),
+        "office.pub": ("", 0o644),
+        "street.mp4": ("", 0o644),
+    }
+    for name, (text, mode) in files.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(mode)
+    return tmp_path
+
+
+@pytest.fixture
+def write(folder: Path) -> Callable[[str | bytes], Path]:
+    """Writes a configuration into the folder."""
+
+    def write_config(content: str | bytes) -> Path:
+        path = folder / "agent.yaml"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write_config
+
+
+@pytest.fixture(scope="session")
+def example() -> str:
+    return EXAMPLE

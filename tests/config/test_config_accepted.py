@@ -1,0 +1,238 @@
+"""What is accepted, and what becomes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.config.load import check, load
+from agent.config.model import Config
+
+SMALL = """\
+site: alpomish
+box: north-gate
+cameras:
+  gate-in:
+    role: {role}
+    source: {source}
+    {more}
+brokers:
+  office: {broker}
+{end}
+"""
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def accept(write: Write) -> Callable[..., tuple[Config, list[str]]]:
+    """Reads a small configuration with one thing changed; answers with its warnings too."""
+
+    def read(**changes: str) -> tuple[Config, list[str]]:
+        usual = {"role": "traffic", "source": "rtsp://10.0.0.21/1", "more": "", "end": ""}
+        path = write(SMALL.format(**{**usual, "broker": "{url: mqtt://localhost}"} | changes))
+        config, problems = check(path)
+        assert config is not None, "\n".join(map(str, problems))
+        return config, [f"{problem.path}: {problem.what}" for problem in problems]
+
+    return read
+
+
+Accept = Callable[..., tuple[Config, list[str]]]
+
+
+def test_example_of_every_key_is_accepted_with_warnings_only(write: Write, example: str) -> None:
+    config, problems = check(write(example))
+    assert config is not None
+    assert [(problem.path, problem.what) for problem in problems] == [
+        ("cameras.gate-in.role", "plates are not read in this version"),
+        ("cameras.gate-in.zones", "not active in this version"),
+        ("cameras.gate-in.hours", "not active in this version"),
+        ("cameras.gate-in.rules.person.crowd", "not active in this version"),
+        ("brokers.office.receipt", "seen is not active in this version"),
+        ("brokers.office.commands", "not active in this version"),
+        ("brokers.city.protocol", "a PUBACK of MQTT 3.1.1 carries no reason"),
+        ("hotlists", "not active in this version"),
+        ("models", "not active in this version"),
+        ("evidence", "not active in this version"),
+        ("link", "not active in this version"),
+    ]
+    assert {problem.severity for problem in problems} == {"warning"}
+
+
+def test_example_names_every_key_of_the_configuration(write: Write, example: str) -> None:
+    config, _ = check(write(example))
+    assert config is not None
+    left_out = [
+        field.name for field in dataclasses.fields(config) if getattr(config, field.name) is None
+    ]
+    assert left_out == []
+
+
+def test_contract_example_is_accepted(folder: Path, write: Write) -> None:
+    contract = Path(__file__).parents[3] / "shared" / "design" / "contract.md"
+    if not contract.exists():
+        pytest.skip("the contract is not beside this checkout")
+    example = re.search(r"```yaml\n(.*?)```", contract.read_text(encoding="utf-8"), re.DOTALL)
+    assert example
+    config, problems = check(write(example[1]))
+    assert config is not None
+    assert {problem.severity for problem in problems} == {"warning"}
+
+
+def test_example_becomes_a_configuration_with_units_resolved(write: Write, example: str) -> None:
+    path = write(example)
+    config = load(path)
+    camera, office, city = config.cameras["gate-in"], *config.brokers.values()
+    assert config.path == path
+    assert camera.auth == path.parent / "gate-in.cred"
+    assert camera.at == (37.2242, 67.2783)
+    assert camera.zones["gate"][1] == (0.9, 0.4)
+    assert (camera.lines["in"].start, camera.lines["in"].end) == ((0.0, 0.6), (1.0, 0.6))
+    assert camera.lines["in"].counts == ("car", "person")
+    assert office.urls == ("mqtts://office.lan:8883",)
+    assert office.key == path.parent / "box.key"
+    assert office.commands == ("evidence", "feedback", "resend", "seen")
+    assert (city.protocol, city.send) == ("3.1.1", ("plate.hit", "camera.*"))
+    assert config.hotlists["stolen"].max_age_s == 7 * 86400
+    assert config.outbox.max_bytes == 500_000_000
+    assert config.link.budget_bytes_per_day == 20_000_000
+    assert config.infer.delegate is None
+
+
+@pytest.mark.parametrize("word", ["no", "on", "null-1", "0123", "12-30", "1e3", "y"])
+def test_id_that_yaml_takes_for_something_else_stays_a_word(word: str, write: Write) -> None:
+    text = SMALL.format(
+        role="face",
+        source="picamera:0",
+        more=f"lines: {{{word}: {{from: [0, 0], to: [1, 1], counts: car}}}}",
+        broker="{url: mqtt://localhost}",
+        end="",
+    )
+    config, _ = check(write(text.replace("alpomish", word).replace("gate-in", word)))
+    assert config is not None
+    assert config.site == word
+    assert config.cameras[word].lines[word].counts == ("car",)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://10.0.0.21/stream1",
+        "rtsps://cam.lan:322/live/main?channel=1&subtype=0",
+        "rtsp://[fe80::1]:554/1",
+        "picamera:1",
+        "v4l2:/dev/video0",
+        "'gst:nvarguscamerasrc ! video/x-raw(memory:NVMM),width=1920'",
+        "synthetic:street",
+    ],
+)
+def test_source_in_the_grammar_is_accepted_as_written(source: str, accept: Accept) -> None:
+    config, _ = accept(source=source)
+    assert config.cameras["gate-in"].source == source.strip("'")
+
+
+def test_clip_relative_to_the_file_becomes_absolute(accept: Accept, folder: Path) -> None:
+    config, _ = accept(source="clip:./street.mp4")
+    assert config.cameras["gate-in"].source == f"clip:{folder / 'street.mp4'}"
+
+
+def test_role_list_is_kept_in_order(accept: Accept) -> None:
+    config, _ = accept(role="[traffic, face]")
+    assert config.cameras["gate-in"].roles == ("traffic", "face")
+
+
+@pytest.mark.parametrize(
+    "url", ["mqtt://localhost", "mqtt://127.0.0.9:1884", "mqtt://[::1]", "mqtt://localhost/"]
+)
+def test_broker_on_this_box_needs_no_encryption(url: str, accept: Accept) -> None:
+    config, warnings = accept(broker=f'{{url: "{url}"}}')
+    assert config.brokers["office"].urls[0].count(":") >= 2  # the port is written out
+    assert warnings == []
+
+
+def test_broker_list_fails_over_in_order(accept: Accept) -> None:
+    config, _ = accept(broker="{url: [mqtts://b.lan, mqtts://a.lan:99], ca: ca.pem}")
+    assert config.brokers["office"].urls == ("mqtts://b.lan:8883", "mqtts://a.lan:99")
+
+
+@pytest.mark.parametrize("send", ["all", "[all, status]", "[camera.*, audit, health]", "plate.*"])
+def test_send_of_known_kinds_is_accepted(send: str, accept: Accept) -> None:
+    config, _ = accept(broker=f"{{url: mqtt://localhost, send: {send}}}")
+    assert list(config.brokers["office"].send) == send.strip("[]").split(", ")
+
+
+def test_topic_template_is_accepted(accept: Accept) -> None:
+    topic = "city/{site}/{box}/{camera}/v-{kind}"
+    config, _ = accept(broker=f'{{url: mqtt://localhost, topic: "{topic}"}}')
+    assert config.brokers["office"].topic == topic
+
+
+@pytest.mark.parametrize("more", ["zones:", "auth: ~", "rules: {}", "preset: null"])
+def test_optional_key_without_value_counts_as_left_out(more: str, accept: Accept) -> None:
+    config, warnings = accept(more=more)
+    assert warnings == []
+    assert config == accept()[0]
+
+
+def test_credential_without_systemd_is_a_warning(accept: Accept) -> None:
+    config, warnings = accept(more="auth: cred:gate-in")
+    assert config.cameras["gate-in"].auth == Path("cred:gate-in")
+    assert warnings == ["cameras.gate-in.auth: cred:gate-in cannot be checked"]
+
+
+def test_credential_of_systemd_is_resolved(
+    accept: Accept, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed_over = folder / "credentials"
+    handed_over.mkdir()
+    (handed_over / "gate-in").write_text("viewer:s3cret")
+    (handed_over / "gate-in").chmod(0o440)  # systemd widens the mode for its access list
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(handed_over))
+    config, warnings = accept(more="auth: cred:gate-in")
+    assert config.cameras["gate-in"].auth == handed_over / "gate-in"
+    assert warnings == []
+
+
+def test_hotlist_that_has_not_arrived_is_a_warning(accept: Accept, folder: Path) -> None:
+    lists = "hotlists: {stolen: {file: later.list, signer: city.pub, max_age: 7d, send: office}}"
+    config, warnings = accept(end=lists)
+    assert config.hotlists["stolen"].file == folder / "later.list"
+    assert 'hotlists.stolen.file: file "later.list" does not exist yet' in warnings
+
+
+def test_cbor_is_a_warning(accept: Accept) -> None:
+    _, warnings = accept(broker="{url: mqtt://localhost, encoding: cbor}")
+    assert warnings == ["brokers.office.encoding: cbor is not active in this version"]
+
+
+def test_pseudonym_with_a_legal_ground_is_a_warning(accept: Accept) -> None:
+    config, warnings = accept(end='privacy: {plates: pseudonym, basis: "decree 12"}')
+    assert config.privacy.basis == "decree 12"
+    assert warnings == ["privacy.plates: not active in this version"]
+
+
+def test_outbox_is_bounded_by_the_retention(accept: Accept) -> None:
+    config, warnings = accept(end="retention: {events: 2d}")
+    assert (config.outbox.max_age_s, config.outbox.keep_s) == (2 * 86400, 2 * 86400)
+    assert warnings == []
+
+
+def test_outbox_longer_than_the_retention_is_a_warning(accept: Accept) -> None:
+    config, warnings = accept(end="outbox: {max_age: 60d}")
+    assert config.outbox.max_age_s == 30 * 86400
+    assert warnings == ["outbox.max_age: longer than retention.events"]
+
+
+def test_load_logs_each_warning(
+    write: Write, example: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "agent.config.load"):
+        load(write(example))
+    assert len(caplog.messages) == 11
+    assert "s3cret" not in caplog.text
