@@ -136,7 +136,7 @@ class LineRule:
             camera_id=self._camera_id,
             kind=self._kind,
             place=line,
-            object_class=track.kind,
+            object_class=None if track.kind == "person" else track.kind,  # the kind says it
             direction=direction,
             score=track.score,
             box=track.box,

@@ -24,7 +24,7 @@ class Patience:
     false alarm flickers at 25."""
     tentative_s: float = 1.5
     """An unconfirmed thing is dropped after this long, or once missed more often than seen."""
-    coast_s: float = 2.0
+    coast_s: float = 2.2
     """A moving thing is given up after this long: by then the prediction is a guess, yet three
     misses in a row are survived at 2 frames/s."""
     rest_s: float = 3.0

@@ -16,6 +16,7 @@ from agent.track.motion import TINY
 _ANYWHERE = 0.0  # least overlap for strong detections: fast things do not overlap themselves
 _WEAK_OVERLAP = 0.2  # a weak detection must lie about where it was expected
 _PLACE_OVERLAP = 0.4  # a standing thing comes back to its own place
+_WAKING = 0.3  # cost of waking a dormant track: who drives onto its place keeps its own name
 
 
 class Tracker:
@@ -72,6 +73,7 @@ class Tracker:
             return seen
         cost, overlap = pair_costs(_places(lives), _reaches(lives), _boxes(seen))
         dormant = np.array([live.dormant(now_ns, self._patience) for live in lives])
+        cost[dormant] += _WAKING
         cost[overlap < np.where(dormant, _PLACE_OVERLAP, least_overlap)[:, None]] = np.inf
         mine, theirs = _groups(live.kind for live in lives), _groups(one.kind for one in seen)
         cost[mine[:, None] != theirs[None, :]] = np.inf
