@@ -181,10 +181,11 @@ KINDS_OF_EVENTS: Mapping[str, KindSpec] = MappingProxyType(
         ),
         "plate.hit": KindSpec(
             description="a plate on a hotlist, in clear",
-            required=("p", "q", "l", "m"),
+            required=("s", "p", "q", "l", "m"),
             optional=("co", "mg", "z", "o", "b", "dir"),
             priority=Priority.ALERT,
             expiry_s=14 * _DAY_S,
+            phased=True,
         ),
         "plate.seen": KindSpec(
             description="a plate that is on no list, as a pseudonym of one day",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import ssl
 import time
@@ -32,6 +33,9 @@ _MAX_HEADER_BYTES = 16384  # real answers stay under 1 kB
 _MAX_BODY_BYTES = 65536  # a description of several tracks is 2 kB
 _SESSION_S = 60  # the time-out of a session when the camera names none (RFC 2326, 12.37)
 _PORTS = {"rtsp": 554, "rtsps": 322}
+_INTERLEAVED = re.compile(r"interleaved=([0-9]{1,3})")
+_UDP_ONLY = "over UDP only: allow RTP over RTSP (TCP) in its settings"
+_TIMEOUT = re.compile(r"[0-9]{1,5}")
 
 
 class Response(NamedTuple):
@@ -53,6 +57,7 @@ class RtspSession:
         self._login = Login(credentials) if credentials else None
         self._sequence = 0
         self._session = ""
+        self._channel = 0
         self._session_s = _SESSION_S
         self._keep_alive_method = "OPTIONS"
         self._received = bytearray()
@@ -110,13 +115,13 @@ class RtspSession:
         base = described.first("content-base") or described.first("content-location") or self._url
         track = video_track(described.body.decode("utf-8", "replace"), base)
         transport = {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1"}
-        session, _, timeout = (
-            self._ask("SETUP", track.control_url, transport).first("session").partition(";")
-        )
+        granted = self._ask("SETUP", track.control_url, transport)
+        self._channel = _channel(granted.first("transport"))
+        session, _, timeout = granted.first("session").partition(";")
         self._session = session.strip()
         seconds = timeout.strip().lower().removeprefix("timeout=")
-        if seconds.isdecimal() and int(seconds) >= 2:
-            self._session_s = int(seconds)
+        if _TIMEOUT.fullmatch(seconds):
+            self._session_s = max(2, int(seconds))
         self._ask("PLAY", base, {"Range": "npt=0.000-"})
         return track
 
@@ -180,7 +185,7 @@ class RtspSession:
         if isinstance(message, Response) and message.status == HTTPStatus.UNAUTHORIZED:
             # A keep-alive found the nonce stale; the next one uses the new.
             self._answer_challenge(message)
-        if isinstance(message, bytes) and message[1] == 0:
+        if isinstance(message, bytes) and message[1] == self._channel:
             return message[4:]
         return None
 
@@ -292,6 +297,17 @@ def _parsed(head: bytes) -> tuple[int, dict[str, list[str]]]:
     return status, headers
 
 
+def _channel(granted: str) -> int:
+    """Where the video comes inside the connection: the camera may choose another than asked for.
+
+    UDP, which anybody on the network can forge, is refused; no answer at all means as asked.
+    """
+    chosen = _INTERLEAVED.search(granted)
+    if chosen is None and granted:
+        raise CaptureError(f"the camera sends {_UDP_ONLY}")
+    return int(chosen[1]) & 0xFF if chosen else 0
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer"
@@ -302,7 +318,7 @@ def _reason(error: Exception) -> str:
 
 def _words(status: int) -> str:
     """The standard's words for a status: the camera's own text is never repeated."""
-    known = {454: "Session Not Found", 461: "Unsupported Transport (it has no RTP over TCP)"}
+    known = {454: "Session Not Found", 461: f"Unsupported Transport: it sends {_UDP_ONLY}"}
     with contextlib.suppress(ValueError):
         return f"{status} {known.get(status) or HTTPStatus(status).phrase}"
     return str(status)

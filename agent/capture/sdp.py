@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from agent.errors import CaptureError
 
 # The three codecs that cameras speak; every other decoder is attack surface for nothing.
 CODECS = {"H264": "h264", "H265": "hevc", "JPEG": "mjpeg"}
 _JPEG_PAYLOAD_TYPE = "26"  # the one static payload type among them (RFC 3551), has no rtpmap
+_PAYLOAD_TYPE = re.compile(r"[0-9]{1,3}")
 _START_CODE = b"\0\0\0\1"
 
 
@@ -36,7 +36,7 @@ def video_track(description: str, base_url: str) -> VideoTrack:
             if payload_type is not None:
                 break
             words = value.split()
-            if len(words) >= 4 and words[0] == "video" and words[3].isdecimal():
+            if len(words) >= 4 and words[0] == "video" and _PAYLOAD_TYPE.fullmatch(words[3]):
                 payload_type = words[3]
         elif kind == "a" and payload_type is not None:
             name, _, text = value.partition(":")
@@ -74,7 +74,7 @@ def _codec(attributes: dict[str, str], payload_type: str) -> str:
 def _control_url(base_url: str, control: str) -> str:
     if control == "*":
         return base_url
-    if urlsplit(control).scheme in ("rtsp", "rtsps"):
+    if control.startswith(("rtsp://", "rtsps://")):
         return control  # only a name: it is sent over the connection that we have
     return base_url + ("" if base_url.endswith("/") else "/") + control
 
@@ -88,6 +88,6 @@ def _parameter_sets(fmtp: str) -> bytes:
         for text in value.split(","):
             try:
                 found += _START_CODE + base64.b64decode(text, validate=True)
-            except binascii.Error:
+            except ValueError:  # no base64, or not even ASCII
                 continue  # they come in the stream too
     return found

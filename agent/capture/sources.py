@@ -6,13 +6,18 @@ from pathlib import Path
 
 from agent.capture.clip import ClipSource
 from agent.capture.frames import Source
+from agent.capture.gst import GstSource
+from agent.capture.picamera import PicameraSource
 from agent.capture.stream import RtspSource
 from agent.capture.synthetic import SyntheticSource
+from agent.capture.v4l2 import V4l2Source
 from agent.clock import Clock
 from agent.config.model import CameraConfig
 from agent.errors import CaptureError
 
-__all__ = ["Source", "open_source"]
+__all__ = ["KINDS", "Source", "open_source"]
+
+KINDS = ("rtsp", "rtsps", "picamera", "v4l2", "gst", "clip", "synthetic")
 
 
 def open_source(camera: CameraConfig, clock: Clock, *, realtime: bool) -> Source:
@@ -31,4 +36,10 @@ def open_source(camera: CameraConfig, clock: Clock, *, realtime: bool) -> Source
         raise CaptureError(f"{kind}: is a camera: only clips and synthetic scenes can be replayed")
     if kind in ("rtsp", "rtsps"):
         return RtspSource(camera, clock)
-    raise CaptureError(f"{kind}: no such source")
+    if kind == "gst":
+        return GstSource(camera.camera_id, rest, clock)
+    if kind == "v4l2":
+        return V4l2Source(camera.camera_id, rest, clock)
+    if kind == "picamera":
+        return PicameraSource(camera.camera_id, rest, clock)
+    raise CaptureError(f"{kind}: no such source; there are {', '.join(KINDS)}")

@@ -139,7 +139,7 @@ class MainStream:
                 self._decoded_ns = unit.taken_ns
 
     def _run(self) -> None:
-        backoff = Backoff()
+        backoff, said = Backoff(), ""
         while not self._stopping.is_set():
             started_s = time.monotonic()
             try:
@@ -147,7 +147,9 @@ class MainStream:
             except CaptureError as error:
                 if self._stopping.is_set():
                     return
-                log.warning("camera %s: main stream: %s", self._camera_id, error)
+                if said != str(error):
+                    log.warning("camera %s: main stream: %s", self._camera_id, error)
+                said = str(error)
                 self._stopping.wait(backoff.after(error, time.monotonic() - started_s))
 
     def _read(self) -> None:

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
@@ -26,7 +26,7 @@ class Kind(Protocol[T_co]):
         """The value at `place`; raises Refusal, or Spoilt when all is reported already."""
         ...
 
-    def json_schema(self) -> dict[str, object]: ...
+    def json_schema(self) -> dict[str, Any]: ...
 
 
 @dataclass(slots=True, kw_only=True)

@@ -211,7 +211,7 @@ class Table(Generic[T]):
                 entry.refuse_key(Refusal("unknown key", allowed, nearest(name, known)))
 
     def json_schema(self) -> dict[str, Any]:
-        properties = {f.name: {"description": f.doc} | f.kind.json_schema() for f in self.fields}
+        properties = {f.name: {"description": f.doc} | _field_schema(f) for f in self.fields}
         required = [field.name for field in self.fields if field.required]
         return {
             "type": "object",
@@ -219,6 +219,18 @@ class Table(Generic[T]):
             "required": required,
             "additionalProperties": False,
         }
+
+
+def _field_schema(field: Field) -> dict[str, Any]:
+    """The schema of its value; an optional one may be null."""
+    schema = dict(field.kind.json_schema())
+    if field.required:
+        return schema
+    if "anyOf" in schema:
+        return schema | {"anyOf": [*schema["anyOf"], {"type": "null"}]}
+    if "enum" in schema:
+        return schema | {"enum": [*schema["enum"], None]}
+    return schema | {"type": [schema["type"], "null"]}
 
 
 def _place_of_secrets(known: list[str]) -> str:

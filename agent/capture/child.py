@@ -1,0 +1,126 @@
+"""A child process that makes pictures and writes them to a pipe of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from agent.errors import CaptureError
+
+# A child that configures a sensor or a hardware decoder takes some seconds to its first picture.
+FIRST_S = 20.0
+_STOP_S = 1.0  # to let go of the camera when asked to; then it is killed
+_SAID_LINES = 20  # of what it prints, kept for the one line that tells why it ended
+_SAID_CHARACTERS = 300
+_USER_IN_URL = re.compile(r"://[^/@\s]+@")
+
+
+class FrameChild:
+    """The running child; its pictures are read in exact sizes, against the clock.
+
+    `command` is told the number of the file descriptor to write to. It is not standard output,
+    because camera libraries print there (libcamera, NVIDIA's argus) between the pictures.
+    """
+
+    def __init__(
+        self,
+        command: Callable[[int], Sequence[str]],
+        what: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._what = what
+        ours, theirs = os.pipe()
+        self._pipe = os.fdopen(ours, "rb", buffering=0)
+        words = list(command(theirs))
+        try:
+            self._child = subprocess.Popen(  # noqa: S603 - an argument list, no shell
+                [*_leash(words[0]), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs,),
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the agent, which then stops its children
+            )
+        except OSError as error:
+            self._pipe.close()
+            raise CaptureError(f"{words[0]}: cannot be started: {error.strerror}") from None
+        finally:
+            os.close(theirs)
+        self._said: deque[str] = deque(maxlen=_SAID_LINES)
+        self._listener = threading.Thread(target=self._listen, name=f"said {what}", daemon=True)
+        self._listener.start()
+
+    def read(self, size_bytes: int, within_s: float) -> bytearray:
+        """Exactly so many bytes; CaptureError when the child ends or falls silent."""
+        taken, filled = bytearray(size_bytes), 0
+        deadline_s = time.monotonic() + within_s
+        view = memoryview(taken)
+        while filled < size_bytes:
+            left_s = max(0.0, deadline_s - time.monotonic())
+            if not select.select([self._pipe], [], [], left_s)[0]:
+                raise CaptureError(f"{self._what}: no picture for {within_s:.0f} s")
+            count = self._pipe.readinto(view[filled:])
+            if not count:
+                raise CaptureError(f"{self._what}: {self._last_words()}")
+            filled += count
+        return taken
+
+    def read_line(self, within_s: float, most_bytes: int = 256) -> bytes:
+        """A line without its end; byte by byte, because lines are short and pictures long."""
+        line = bytearray()
+        while not line.endswith(b"\n"):
+            if len(line) > most_bytes:
+                raise CaptureError(f"{self._what}: does not write pictures")
+            line += self.read(1, within_s)
+        return bytes(line[:-1])
+
+    def stop(self) -> None:
+        """Ends and reaps the child, in at most about a second; a reader wakes with its end."""
+        # An interrupt, because gst-launch and Python both clean up after one.
+        self._child.send_signal(signal.SIGINT)
+        try:
+            self._child.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+    def release(self) -> None:
+        """Closes the pipes, once nobody reads any more."""
+        self.stop()
+        self._listener.join(_STOP_S)
+        self._pipe.close()
+
+    def _listen(self) -> None:
+        assert self._child.stdout is not None
+        with self._child.stdout as printed:
+            for line in iter(lambda: printed.readline(_SAID_CHARACTERS), b""):
+                self._said.append(_USER_IN_URL.sub("://", line.decode("utf-8", "replace").strip()))
+
+    def _last_words(self) -> str:
+        """Its lines that name an error, else its last line: what the child said, cut short."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(_STOP_S)
+        self._listener.join(_STOP_S)
+        said = [line for line in self._said if line]
+        errors = [line for line in said if "error" in line.lower()]
+        return "; ".join(errors or said[-1:] or ["ended without a word"])[:_SAID_CHARACTERS]
+
+
+def _leash(program: str) -> list[str]:
+    """What makes the kernel end the child with the thread that started it, even by `kill -9`.
+
+    `setpriv` is part of util-linux; without it a child ends at the next picture that it cannot
+    write. A missing program is left to `Popen`, whose error names it.
+    """
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv and shutil.which(program) else []
