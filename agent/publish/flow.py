@@ -109,8 +109,9 @@ class Flow:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is in flight and nothing was due at the last look."""
-        return self._drained and not self._in_flight and not self._answers
+        """Whether nothing is in flight, nothing is due and nothing has been put since."""
+        looked = self._drained and self._seen_commits == self._queue.commits
+        return looked and not self._in_flight and not self._answers
 
     def hung_up(self) -> None:
         """The broker ended the connection: suspect the first message that it left unanswered."""
@@ -130,6 +131,8 @@ class Flow:
             delivery = self._in_flight.pop(packet_id, None)
             if delivery is not None:
                 self._answers.append((delivery, code))
+                if self._suspect is not None and _key(self._suspect) == _key(delivery):
+                    self._suspect = None  # whatever the answer, it was one
         return bool(acks)
 
     def _settle(self) -> None:

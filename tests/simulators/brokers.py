@@ -49,6 +49,7 @@ class Mosquitto:
     """A mosquitto of our own; `kill` and `start` again keep the port and what it persisted."""
 
     name = "mosquitto"
+    forgets_sessions = False
     protocols = ("5", "3.1.1")
 
     def __init__(self, folder: Path, *, settings: str = "", acl: str = "", tls: str = "") -> None:
@@ -116,6 +117,7 @@ class Iotcore:
     """rumqttd from the wheel: MQTT 5 only here, no ACL, keeps nothing over a restart."""
 
     name = "iotcore"
+    forgets_sessions = True
     protocols = ("5",)
 
     def __init__(self, folder: Path) -> None:
