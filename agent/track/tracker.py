@@ -16,7 +16,7 @@ from agent.track.motion import TINY
 _ANYWHERE = 0.0  # least overlap for strong detections: fast things do not overlap themselves
 _WEAK_OVERLAP = 0.2  # a weak detection must lie about where it was expected
 _PLACE_OVERLAP = 0.4  # a standing thing comes back to its own place
-_WAKING = 0.3  # cost of waking a dormant track: who drives onto its place keeps its own name
+_WAKING = 0.5  # cost of waking a dormant track: who drives onto its place keeps its own name
 
 
 class Tracker:

@@ -1,0 +1,133 @@
+"""`mahalla check` as people and programs use it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent import check
+
+Write = Callable[[str], Path]
+
+FACES = """\
+site: alpomish
+box: north-gate
+cameras:
+  gate-in: {role: face, source: "picamera:0"}
+brokers:
+  office: {url: mqtts://office.lan, ca: ca.pem, cert: box.pem, key: box.key}
+  panel: {url: mqtt://localhost, send: camera.lost, topic: "panel/{site}/{box}/{kind}"}
+outbox: {max_age: 7d, keep: 1h}
+"""
+
+
+def run(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    check.register(parser.add_subparsers())
+    args = parser.parse_args(["check", *arguments])
+    code: int = args.run(args)
+    return code
+
+
+def test_check_of_a_good_file_prints_what_is_sent(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(write(FACES))) == 0
+    out = capsys.readouterr().out
+    office, panel = out.split("\nto panel\n")
+    assert office.startswith("What alpomish/north-gate sends\n\nto office\n")
+    assert "address           mqtts://office.lan:8883" in office
+    assert "encrypted         yes (TLS); the box shows its own certificate" in office
+    assert "face.present       faces in view: how many, never who" in office
+    assert "vehicle.line" not in office
+    assert "state of the box  about, health, status" in office
+    assert "pictures          none leave the box" in office
+    assert "nobody is recognised" in office
+    assert "at most 7d; 1h more once delivered" in office
+    assert "encrypted         no: the broker is on this box itself" in panel
+    assert "events            camera.lost  no pictures from a camera" in panel
+    assert "face" not in panel.replace("faces             nothing", "")
+    assert "state of the box  nothing" in panel
+
+
+def test_check_of_a_wrong_file_prints_problems_only(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(FACES.replace("role: face", "role: fase").replace("1h", "1 h"))
+    assert run(str(path)) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f'{path}:4:19: cameras.gate-in.role: "fase" is not known; allowed: face, traffic, plate; '
+        "did you mean face",
+        f'{path}:8:29: outbox.keep: "1 h" is no duration; a duration: 500ms, 20s, 5m, 72h, 7d; '
+        "did you mean 1h",
+    ]
+
+
+def test_check_of_warnings_only_exits_0(
+    write: Write, example: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(write(example))) == 0
+    out = capsys.readouterr().out
+    assert out.count(": warning: ") == 11
+    assert "\n\nWhat alpomish/north-gate sends\n" in out
+
+
+def test_check_json_is_the_same_for_a_program(
+    write: Write, example: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--json", str(write(example))) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert len(content["problems"]) == 11
+    assert content["problems"][0] | {"file": ""} == {
+        "file": "",
+        "line": 5,
+        "column": 11,
+        "path": "cameras.gate-in.role",
+        "what": "plates are not read in this version",
+        "allowed": "vehicles are detected all the same",
+        "hint": "",
+        "severity": "warning",
+    }
+    assert [sent["broker"] for sent in content["sends"]] == ["office", "city"]
+    assert list(content["sends"][1]["events"]) == ["camera.lost"]
+
+
+def test_check_json_of_a_wrong_file_says_nothing_of_sending(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--json", str(write("site: A"))) == 1
+    content = json.loads(capsys.readouterr().out)
+    assert {problem["path"] for problem in content["problems"]} == {
+        "site",
+        "box",
+        "cameras",
+        "brokers",
+    }
+    assert content["sends"] == []
+
+
+def test_check_of_no_file_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(tmp_path / "agent.yaml")) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mahalla check: cannot read ")
+    assert err.count("\n") == 1
+
+
+def test_check_of_a_folder_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(tmp_path)) == 2
+    assert "Is a directory" in capsys.readouterr().err
+
+
+def test_check_help_shows_one_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("--help")
+    assert capsys.readouterr().out.count("example: ") == 1
