@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from agent import __version__, check, demo, replay, run, schema
-from agent.errors import AgentError
+from agent.errors import AgentError, UsageError
 from agent.evaluate import models_command
 
 _COMMANDS = (run, demo, replay, check, models_command, schema)
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         print(f"mahalla {args.command}: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `mahalla … | head` is no error

@@ -1,6 +1,7 @@
 """The exception tree, by what the caller can do about it.
 
 AgentError
+├── UsageError     the command line asks for what does not go together; exit 2
 ├── ConfigError    mend the configuration; exit 78 from `run`, do not restart
 ├── CaptureError   a camera is away or odd: back off, try again, say so in an event
 ├── ModelError     a model is missing or wrong: keep the one that works
@@ -16,12 +17,20 @@ class AgentError(Exception):
     """Base of every error that a person may see: one line, what is wrong and what to do."""
 
 
+class UsageError(AgentError):
+    pass
+
+
 class ConfigError(AgentError):
     pass
 
 
 class CaptureError(AgentError):
-    pass
+    """`why` is the one word that leaves the box in `camera.lost`; the text stays in its log."""
+
+    def __init__(self, text: str, *, why: str = "no-picture") -> None:
+        super().__init__(text)
+        self.why = why
 
 
 class ModelError(AgentError):

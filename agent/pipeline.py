@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
 
-from agent.config.model import CameraConfig
+from agent.capture.synthetic import SyntheticScene
+from agent.config.model import CameraConfig, InferConfig
+from agent.detect.detector import Detector as ModelDetector
+from agent.detect.motion import MotionFinder
+from agent.infer.model import Model, open_model
+from agent.infer.package import find_package
 from agent.privacy.privacy import Privacy
 from agent.records import Box, Detection, Event, Frame, Message, Moment, Track, TrackState
 from agent.rules.camera import CameraRules
 from agent.track.tracker import Tracker
 
+FPS = 10.0
+"""Frames a second that are looked at: a car at 60 km/h moves a third of its length between two."""
+
+_JITTER_NS = 15_000_000
+
 _HEAD_SHARE = 0.3  # of a person's height: head and shoulders, with room for a tilted camera
+
+
+_TASKS = {"face": ("face",), "traffic": ("object",), "plate": ("object",)}
+"""Models that a camera of each role needs; a plate is looked for on a vehicle."""
+
+_SYNTHETIC = "synthetic:"
 
 
 class Detector(Protocol):
@@ -22,6 +38,68 @@ class Detector(Protocol):
 
 class Motion(Protocol):
     def find(self, frame: Frame) -> list[Box]: ...
+
+
+class Eyes:
+    """The models of the box, each opened once and shared fairly by the cameras that need it.
+
+    Raises ModelError when one is missing or no good.
+    """
+
+    def __init__(self, cameras: Iterable[CameraConfig], infer: InferConfig) -> None:
+        tasks = {task for camera in cameras for task in _tasks(camera)}
+        self.models: Mapping[str, Model] = {
+            task: open_model(find_package(task), threads=infer.threads, delegate=infer.delegate)
+            for task in sorted(tasks)
+        }
+
+    def serve(self, cameras: Iterable[CameraConfig]) -> bool:
+        """Whether every model that `cameras` need is open."""
+        return all(task in self.models for camera in cameras for task in _tasks(camera))
+
+    def of(self, camera: CameraConfig) -> tuple[Sequence[Detector], Motion | None]:
+        """What looks at one camera's frames; nothing of it may be shared between cameras."""
+        if camera.source.startswith(_SYNTHETIC):
+            return [TruthDetector(camera.source.removeprefix(_SYNTHETIC))], None
+        return [ModelDetector(self.models[task]) for task in _tasks(camera)], MotionFinder()
+
+
+class TruthDetector:
+    """The truth of a drawn scene in the place of a model's detections.
+
+    No model sees cars in coloured rectangles; what is tried with a scene is all that follows.
+    """
+
+    def __init__(self, scene: str) -> None:
+        self._scene = SyntheticScene(scene)
+
+    def detect(self, frame: Frame, look_at: Sequence[Box] = ()) -> list[Detection]:
+        return self._scene.truth((frame.seq - 1) / self._scene.fps)
+
+
+def _tasks(camera: CameraConfig) -> list[str]:
+    if camera.source.startswith(_SYNTHETIC):
+        return []
+    # Objects first: the heads of the persons are where small faces are looked for.
+    return sorted({task for role in camera.roles for task in _TASKS[role]}, reverse=True)
+
+
+class Pace:
+    """Thins frames to a rate, by their time stamps."""
+
+    def __init__(self, fps: float) -> None:
+        self._interval_ns = round(1e9 / fps)
+        self._due_ns: int | None = None
+
+    def due(self, t_mono_ns: int) -> bool:
+        """Whether the frame of that time is one to look at."""
+        if self._due_ns is None or t_mono_ns >= self._due_ns + self._interval_ns:
+            self._due_ns = t_mono_ns  # the first, or after a pause: begin anew
+        # Half a frame of a 30 fps camera early is near enough; waiting would halve the rate.
+        if t_mono_ns < self._due_ns - _JITTER_NS:
+            return False
+        self._due_ns += self._interval_ns
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +142,7 @@ class CameraPipeline:
         detected = perf_counter()
         at = Moment(mono_ns=frame.t_mono_ns, utc_ms=frame.t_utc_ms, synced=frame.clock_synced)
         self._tracks = self._tracker.update(detections, frame.t_mono_ns)
-        messages = self._out(self._rules.back(at) + self._rules.update(self._tracks, at))
+        messages = self._out(self._rules.update(self._tracks, at))
         return Seen(
             detections=detections,
             tracks=self._tracks,

@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from agent.config.model import CameraConfig, InferConfig
-from agent.errors import ConfigError
+from agent.config.rules import PRESETS, ROLES
+from agent.errors import AgentError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agent.config.model import Config
     from agent.records import Message
 
 _EXAMPLE = "example: mahalla replay street.mp4 --role traffic --preset entrance --out events.jsonl"
@@ -29,13 +32,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "print one event a line. The same clip, --start and --seed give the same bytes.",
         epilog=_EXAMPLE,
     )
-    parser.add_argument("clip", metavar="CLIP", type=Path, help="a video file")
+    parser.add_argument("clip", metavar="CLIP", help="a video file, or synthetic:SCENE?seconds=N")
+    parser.add_argument("--role", action="append", choices=ROLES, help="what to look for")
+    parser.add_argument("--preset", metavar="P", help=f"{', '.join(PRESETS)} (default: street)")
     parser.add_argument(
-        "--role", action="append", choices=("face", "traffic", "plate"), help="what to look for"
+        "-c", dest="config", metavar="agent.yaml", type=Path, help="roles, lines, rules from here"
     )
-    parser.add_argument("--preset", default=None, help="entrance, bus-stop, school, market, ...")
-    parser.add_argument("-c", dest="config", metavar="FILE", type=Path, help="take the camera of")
-    parser.add_argument("--camera", metavar="ID", help="... this name from the configuration -c")
+    parser.add_argument("--camera", metavar="ID", help="... of this camera (where it has several)")
     parser.add_argument("--out", metavar="FILE", default="-", help="where events go (-: stdout)")
     parser.add_argument("--start", metavar="TIME", type=_utc_ms, default=0, help=_START_HELP)
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="for the event ids")
@@ -65,35 +68,112 @@ def _utc_ms(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    """Events go to --out, progress to a terminal's stderr."""
     from agent.capture.sources import open_source
     from agent.clock import ManualClock
-    from agent.pipeline import CameraPipeline, Eyes
+    from agent.pipeline import FPS, CameraPipeline, Eyes, Pace
     from agent.privacy.privacy import Privacy
     from agent.records import Moment
     from agent.ulid import UlidMaker
+    from agent.video import Video
 
-    site, box, camera, infer = _scene(args)
+    config = _config(args)
+    (camera,) = config.cameras.values()
     if args.show_plates:
         print("replay: --show-plates has no effect, this version reads no plates", file=sys.stderr)
+    detectors, motion = Eyes([camera], config.infer).of(camera)
     pipeline = CameraPipeline(
         camera,
-        eyes=Eyes(infer),
-        privacy=Privacy(site, box, "replay"),
+        detectors=detectors,
+        motion=motion,
+        privacy=Privacy(config.site, config.box, "replay"),
         ids=UlidMaker(random.Random(args.seed)),  # noqa: S311 - ids, not secrets
     )
+    pace, progress = Pace(FPS), _Progress(sys.stderr)
+    at = Moment(mono_ns=0, utc_ms=args.start)
     with ExitStack() as stack:
-        out = stack.enter_context(_output(args.out))
         source = open_source(camera, ManualClock(utc_ms=args.start), realtime=False)
         stack.callback(source.close)
-        video = stack.enter_context(_video(args.video)) if args.video else None
-        at = Moment(mono_ns=0, utc_ms=args.start)
+        stack.callback(progress.end)
+        out = stack.enter_context(_output(args.out))
+        video = stack.enter_context(Video(args.video, camera)) if args.video else None
         for frame in source.frames():
-            seen = pipeline.frame(frame)
             at = Moment(mono_ns=frame.t_mono_ns, utc_ms=frame.t_utc_ms)
+            if not pace.due(at.mono_ns):
+                continue
+            seen = pipeline.frame(frame)
             _write(out, seen.messages)
             if video:
-                video.add(frame, seen)
-            _progress(frame.seq, at)
+                video.add(frame, seen.tracks)
+            progress.at(at.mono_ns / 1e9)
         _write(out, pipeline.close(at, "end of clip"))
-    _progress_end()
     return 0
+
+
+def _config(args: argparse.Namespace) -> Config:
+    """One camera whose source is the clip; without -c a street camera of the --role."""
+    from agent.config.load import load
+    from agent.config.model import CameraConfig, Config, InferConfig
+    from agent.config.rules import rules_in_force
+
+    synthetic = args.clip.startswith("synthetic:")
+    if synthetic and "seconds=" not in args.clip:
+        raise UsageError(f"{args.clip} never ends; say how long: {args.clip}?seconds=20")
+    source = args.clip if synthetic else f"clip:{args.clip}"
+    if args.config is None:
+        if not args.role:
+            raise UsageError(f"--role is missing ({', '.join(ROLES)}), or -c agent.yaml")
+        preset = args.preset or "street"
+        if preset not in PRESETS:
+            raise UsageError(f"there is no preset {preset}; there are {', '.join(PRESETS)}")
+        camera = CameraConfig(
+            camera_id=args.camera or "clip",
+            roles=tuple(args.role),
+            source=source,
+            preset=preset,
+            rules=rules_in_force(preset=preset, roles=args.role, overrides={}),
+        )
+        infer = InferConfig(threads=args.threads)
+        return Config(
+            site="replay", box="replay", cameras={"clip": camera}, brokers={}, infer=infer
+        )
+    if args.role or args.preset:
+        raise UsageError("-c names the camera's role and preset already: drop --role and --preset")
+    config = load(args.config)
+    name = args.camera or next(iter(config.cameras))
+    if name not in config.cameras or (args.camera is None and len(config.cameras) > 1):
+        raise UsageError(f"--camera is one of {', '.join(config.cameras)} in {args.config}")
+    camera = replace(config.cameras[name], source=source, detect_source=None, auth=None)
+    return replace(config, cameras={name: camera})
+
+
+def _output(name: str) -> nullcontext[TextIO] | TextIO:
+    if name == "-":
+        return nullcontext(sys.stdout)
+    try:
+        return Path(name).open("w", encoding="utf-8")
+    except OSError as error:
+        raise AgentError(f"{name}: cannot be written: {error.strerror}") from error
+
+
+def _write(out: TextIO, messages: Iterable[Message]) -> None:
+    """One event a line, as on the wire but for the counters that a broker's stream gives."""
+    for message in messages:
+        out.write('{"v":1,' + message.body[1:].decode() + "\n")
+    out.flush()
+
+
+class _Progress:
+    """Media time on a terminal; silent in a pipe."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream if stream.isatty() else None
+
+    def at(self, media_s: float) -> None:
+        if self._stream:
+            self._stream.write(f"\r{media_s:8.1f} s ")
+            self._stream.flush()
+
+    def end(self) -> None:
+        if self._stream:
+            self._stream.write("\r\x1b[K")

@@ -1,4 +1,4 @@
-"""The thread of one camera: opens it, reads it, and when it breaks tries again for ever."""
+"""One camera: opened, read, and when it breaks tried again for ever."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class CameraState:
     since_mono_ns: int
     last_frame_mono_ns: int | None = None
     fps: float = 0.0
-    error: str | None = None
+    error: str | None = None  # for the log, doctor and the installer's page
+    why: str = "connecting"  # the one word for it that may leave the box
 
 
 class Mailbox:
@@ -60,10 +61,10 @@ class Mailbox:
 
 
 class Capture:
-    """Reads one camera on a thread of its own into a one-slot mailbox.
+    """Reads one camera into a one-slot mailbox; `run` is the body of its thread.
 
     `progress` is called at every frame and at least once a second while waiting to reconnect.
-    `wait(seconds) -> stopped` and `rng` are replaced by tests that must not sleep.
+    `wait(seconds)` and `rng` are replaced by tests that must not sleep.
     """
 
     def __init__(
@@ -72,65 +73,59 @@ class Capture:
         clock: Clock,
         *,
         progress: Callable[[], None],
-        wait: Callable[[float], bool] | None = None,
+        wait: Callable[[float], object] | None = None,
         rng: Callable[[], float] = random.random,
     ) -> None:
         self.mailbox = Mailbox()
         self._camera = camera
         self._clock = clock
         self._progress = progress
-        self._stopping = threading.Event()
-        self._wait = wait or self._stopping.wait
+        self._closed = threading.Event()
+        self._wait = wait or self._closed.wait
         self._backoff = Backoff(rng)
         self._stamps: deque[int] = deque(maxlen=_FPS_FRAMES)
         self._state = CameraState(connected=False, since_mono_ns=clock.now().mono_ns)
         self._source: Source | None = None
-        self._thread = threading.Thread(
-            target=self._run, name=f"capture {camera.camera_id}", daemon=True
-        )
 
     @property
     def state(self) -> CameraState:
         """How the camera is now; safe to ask from any thread."""
         return replace(self._state, fps=self._fps())
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self, timeout_s: float) -> None:
-        """Lets go of the camera and waits for the thread to end, at most `timeout_s`."""
-        self._stopping.set()
+    def close(self) -> None:
+        """Lets go of the camera, from any thread; `run` then returns soon."""
+        self._closed.set()
         source = self._source
         if source is not None:
             source.close()
-        self._thread.join(timeout_s)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
+    def run(self, stop: threading.Event) -> None:
+        """Read until `stop` is set or the capture is closed."""
+        while not (stop.is_set() or self._closed.is_set()):
             started_ns = self._clock.now().mono_ns
             try:
-                self._read()
+                self._read(stop)
             except CaptureError as error:
-                if not self._stopping.is_set():
-                    self._sit_out(error, (self._clock.now().mono_ns - started_ns) / 1e9)
+                if not self._closed.is_set():
+                    self._sit_out(error, (self._clock.now().mono_ns - started_ns) / 1e9, stop)
 
-    def _read(self) -> None:
+    def _read(self, stop: threading.Event) -> None:
         """One connection, from opening to its end."""
         self._source = source = open_source(self._camera, self._clock, realtime=True)
-        if self._stopping.is_set():  # `stop` came while it was opened, and closed nothing
+        if self._closed.is_set():  # `close` came while it was opened, and closed nothing
             source.close()
         frozen = FrozenWatch()
         try:
             for frame in source.frames():
-                if self._stopping.is_set():
+                if stop.is_set() or self._closed.is_set():
                     return
                 frozen.look(frame)
                 self._deliver(frame)
         finally:
             self._source = None
             source.close()
-        if not self._stopping.is_set():
-            raise CaptureError("the stream ended")
+        if not self._closed.is_set():
+            raise CaptureError("the stream ended", why="ended")
 
     def _deliver(self, frame: Frame) -> None:
         self._stamps.append(frame.t_mono_ns)
@@ -141,16 +136,18 @@ class Capture:
         self.mailbox.put(frame)
         self._progress()
 
-    def _sit_out(self, error: CaptureError, ran_s: float) -> None:
+    def _sit_out(self, error: CaptureError, ran_s: float, stop: threading.Event) -> None:
         """Says why once, then waits in steps so that the watchdog sees it wait."""
         wait_s = self._backoff.after(error, ran_s)
         was = self._state
         if was.connected or was.error != str(error):
             log.warning("camera %s: %s; trying again", self._camera.camera_id, error)
         since_ns = self._clock.now().mono_ns if was.connected else was.since_mono_ns
-        self._state = replace(was, connected=False, since_mono_ns=since_ns, error=str(error))
+        self._state = replace(
+            was, connected=False, since_mono_ns=since_ns, error=str(error), why=error.why
+        )
         self._stamps.clear()
-        while wait_s > 0 and not self._stopping.is_set():
+        while wait_s > 0 and not (stop.is_set() or self._closed.is_set()):
             self._progress()
             self._wait(min(_PROGRESS_S, wait_s))
             wait_s -= _PROGRESS_S

@@ -19,6 +19,9 @@ _PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]*))')
 class AuthenticationError(CaptureError):
     """The camera refused the user or password: try again seldom, because cameras lock out."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text, why="login")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:

@@ -236,7 +236,7 @@ class RtspSession:
         except (OSError, ValueError) as error:
             raise CaptureError(f"the connection broke: {_reason(error)}") from None
         if not more:
-            raise CaptureError("the camera hung up")
+            raise CaptureError("the camera hung up", why="ended")
         self._received += more
         return True
 
@@ -267,7 +267,7 @@ def _connect(parts: SplitResult) -> socket.socket:
             connection = _encrypting().wrap_socket(connection, server_hostname=parts.hostname)
         connection.settimeout(_POLL_S)
     except (OSError, UnicodeError) as error:
-        raise CaptureError(f"{where[0]}:{where[1]}: {_reason(error)}") from None
+        raise CaptureError(f"{where[0]}:{where[1]}: {_reason(error)}", why="unreachable") from None
     return connection
 
 

@@ -40,7 +40,7 @@ class FrozenWatch:
             self._since_ns = frame.t_mono_ns
         elif frame.t_mono_ns - self._since_ns >= self._frozen_ns:
             held_s = (frame.t_mono_ns - self._since_ns) / 1e9
-            raise CaptureError(f"frozen picture: the same for {held_s:.0f} s")
+            raise CaptureError(f"frozen picture: the same for {held_s:.0f} s", why="frozen")
 
 
 def _samples(luma: Image) -> NDArray[np.int16]:

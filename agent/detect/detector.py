@@ -9,7 +9,6 @@ import numpy as np
 from agent.detect.decode import Candidates, decoder_of
 from agent.detect.nms import suppress
 from agent.detect.views import to_picture, view_of
-from agent.errors import ModelError
 from agent.infer.model import Model
 from agent.records import VEHICLES, WHOLE, Box, Detection, Frame, Picture
 
@@ -19,12 +18,12 @@ _IOU = 0.4
 class Detector:
     """One model's eyes on one camera; not thread-safe, the model behind it is."""
 
-    def __init__(self, model: Model, *, budget: int = 3) -> None:
+    def __init__(self, model: Model, *, budget: int = 3, least_score: float | None = None) -> None:
         package = model.package
         self._model = model
         self._budget = budget
         self._decoder = decoder_of(package)
-        self._threshold = package.threshold
+        self._threshold = package.threshold if least_score is None else least_score
         self._size_px = (package.width_px, package.height_px)
         low, high = package.value_range
         self._scale, self._low = np.float32((high - low) / 255), np.float32(low)
@@ -61,20 +60,3 @@ class Detector:
             score=float(found.scores[place]),
             box=Box(x0=x0, y0=y0, x1=x1, y1=y1),
         )
-
-
-class FaceDetector(Detector):
-    """Faces, to be counted."""
-
-
-class ObjectDetector(Detector):
-    """Persons, vehicles, bicycles, animals."""
-
-
-def build_detector(model: Model, *, budget: int = 3) -> Detector:
-    """The detector for the model's task; ModelError when the task is not one of detection."""
-    if model.package.task == "face":
-        return FaceDetector(model, budget=budget)
-    if model.package.task == "object":
-        return ObjectDetector(model, budget=budget)
-    raise ModelError(f"{model.package.directory}: nothing detects by the task {model.package.task}")

@@ -1,0 +1,279 @@
+"""One box at work: its cameras, its outbox and its brokers, each a supervised thread."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent import __version__
+from agent.capture.capture import Capture
+from agent.clock import Clock, SystemClock, boot_id
+from agent.config.disclosure import disclose
+from agent.config.model import BrokerConfig, CameraConfig, Config
+from agent.config.sending import wanted
+from agent.errors import StoreError
+from agent.health import CpuMeter, disk_free_percent, rss_mb, temperature_c, throttled
+from agent.outbox.outbox import Outbox
+from agent.outbox.writer import OutboxWriter
+from agent.pipeline import FPS, CameraPipeline, Eyes, Pace
+from agent.privacy.privacy import Privacy
+from agent.publish.publisher import Publisher
+from agent.records import (
+    About,
+    CameraHealth,
+    Event,
+    Health,
+    Message,
+    Phase,
+    QueueHealth,
+    Status,
+)
+from agent.supervise import Loop, Pulse
+from agent.ulid import UlidMaker
+
+OUTBOX = "outbox.db"
+
+_HEALTH_EVERY_S = 60.0
+_ABOUT_EVERY_S = 86_400.0
+_LOOK_S = 1.0  # without a frame for this long, time alone is told to the rules
+# Of the 5 s that a stop may take: cameras end their occurrences, the writer stores them, the
+# publishers drain.
+_CAMERAS_STOP_S = 1.2
+_WRITER_STOP_S = 1.0
+_DRAIN_S = 2.5
+
+
+class CameraLoop:
+    """One camera: its capture fills a mailbox, `run` takes frames from it down to messages."""
+
+    def __init__(
+        self, camera: CameraConfig, *, eyes: Eyes, privacy: Privacy, clock: Clock, pulse: Pulse
+    ) -> None:
+        self.camera = camera
+        self.detect_ms = 0.0  # of the frame looked at last
+        self.frames = 0
+        self._beats = f"capture {camera.camera_id}", f"camera {camera.camera_id}"
+        self.capture = Capture(camera, clock, progress=lambda: pulse.beat(self._beats[0]))
+        self._eyes = eyes
+        self._privacy = privacy
+        self._clock = clock
+        self._pulse = pulse
+        self._ids = UlidMaker(random.SystemRandom())
+        self._why = "restart"
+        self._busy_s = 0.0
+        self._asked_s = time.monotonic()
+
+    def loops(self, writer: OutboxWriter) -> Iterator[Loop]:
+        """The two threads; what the camera says goes to `writer`."""
+        yield Loop(self._beats[0], self.capture.run, self._pulse)
+        yield Loop(self._beats[1], lambda stop: self._run(stop, writer), self._pulse)
+
+    def close(self, why: str) -> None:
+        """Let go of the camera; what is still open ends with `why` when the loop is stopped."""
+        self._why = why
+        self.capture.close()
+
+    def health(self) -> CameraHealth:
+        """Vital signs; the duty is of the time since it was asked for last."""
+        now_s, state = time.monotonic(), self.capture.state
+        busy_s, self._busy_s = self._busy_s, 0.0
+        wall_s, self._asked_s = now_s - self._asked_s, now_s
+        last_ns = state.last_frame_mono_ns
+        return CameraHealth(
+            fps=state.fps,
+            age_s=None if last_ns is None else (self._clock.now().mono_ns - last_ns) / 1e9,
+            drops=self.capture.mailbox.drops,
+            duty=min(1.0, busy_s / max(wall_s, 1e-6)),
+        )
+
+    def _run(self, stop: threading.Event, writer: OutboxWriter) -> None:
+        # All state is new with each start: a loop that died of a bug must not die of it again.
+        detectors, motion = self._eyes.of(self.camera)
+        pipeline = CameraPipeline(
+            self.camera, detectors=detectors, motion=motion, privacy=self._privacy, ids=self._ids
+        )
+        try:
+            self._watch(stop, pipeline, writer)
+        finally:
+            for message in pipeline.close(self._clock.now(), self._why):
+                writer.submit(message)
+
+    def _watch(self, stop: threading.Event, pipeline: CameraPipeline, writer: OutboxWriter) -> None:
+        pace = Pace(FPS)
+        while not stop.is_set():
+            frame = self.capture.mailbox.take(_LOOK_S)
+            self._pulse.beat(self._beats[1])
+            if frame is None:
+                state = self.capture.state
+                lost = None if state.connected else state.why
+                messages: Sequence[Message] = pipeline.idle(self._clock.now(), lost=lost)
+            elif pace.due(frame.t_mono_ns):
+                seen = pipeline.frame(frame)
+                messages = seen.messages
+                self.frames += 1
+                self.detect_ms = seen.detect_ms
+                self._busy_s += (seen.detect_ms + seen.rest_ms) / 1e3
+            else:
+                continue
+            for message in messages:
+                writer.submit(message)
+
+
+class Box:
+    """Everything that `config` asks for; `start`, `tick` each second, `stop`.
+
+    `state` is a folder that outlives the process. Raises ModelError and StoreError when it
+    cannot be built.
+    """
+
+    def __init__(self, config: Config, state: Path, eyes: Eyes, clock: Clock | None = None) -> None:
+        self.config = config
+        self.pulse = Pulse()
+        self.eyes = eyes
+        self._state = state
+        self._clock = clock or SystemClock()
+        self._since_ms = self._clock.now().utc_ms
+        self._privacy = Privacy(config.site, config.box, boot_id())
+        self._ids = UlidMaker(random.SystemRandom())
+        self.outbox = Outbox(
+            state / OUTBOX,
+            {name: _taker(broker) for name, broker in config.brokers.items()},
+            config.outbox,
+            self._clock,
+        )
+        self.writer = OutboxWriter(self.outbox, progress=lambda: self.pulse.beat("outbox"))
+        self.cameras = {name: self._camera(camera) for name, camera in config.cameras.items()}
+        self.publishers = {name: self._publisher(broker) for name, broker in config.brokers.items()}
+        self._camera_loops = [
+            loop for camera in self.cameras.values() for loop in camera.loops(self.writer)
+        ]
+        self._writer_loop = Loop("outbox", self.writer.run, self.pulse)
+        self._publisher_loops = [
+            Loop(f"publish {name}", publisher.run, self.pulse)
+            for name, publisher in self.publishers.items()
+        ]
+        self._cpu = CpuMeter()
+        self._health_due_s = self._about_due_s = 0.0
+
+    def start(self) -> None:
+        """Start every thread."""
+        for loop in (self._writer_loop, *self._publisher_loops, *self._camera_loops):
+            loop.start()
+        self._health_due_s = time.monotonic() + 5.0  # by then there is something to say
+
+    def tick(self) -> None:
+        """Say what is due: vital signs each minute, what the box is at the start and daily."""
+        now_s = time.monotonic()
+        if now_s >= self._about_due_s:
+            self._about_due_s = now_s + _ABOUT_EVERY_S
+            self._say(self._privacy.about(About(at=self._clock.now(), facts=self._facts())))
+        if now_s >= self._health_due_s:
+            self._health_due_s = now_s + _HEALTH_EVERY_S
+            self._say(self._privacy.health(self.health()))
+
+    def tell(self, kind: str, why: str) -> None:
+        """An event of the box itself."""
+        at = self._clock.now()
+        self.writer.submit(
+            self._privacy.event(
+                Event(
+                    event_id=self._ids(at.utc_ms),
+                    n=0,
+                    phase=Phase.ONCE,
+                    at=at,
+                    camera_id=None,
+                    kind=kind,
+                    why=why,
+                )
+            )
+        )
+
+    def health(self) -> Health:
+        """The vital signs now."""
+        return Health(
+            at=self._clock.now(),
+            cameras={name: camera.health() for name, camera in self.cameras.items()},
+            queues={name: queue for name in self.publishers if (queue := self._queue(name))},
+            cpu_percent=self._cpu.percent(),
+            rss_mb=rss_mb(),
+            temp_c=temperature_c(),
+            throttled=throttled(),
+            disk_free_percent=disk_free_percent(self._state),
+        )
+
+    def stop(self, why: str) -> bool:
+        """Cameras first, then what they said is stored, then it is sent; False when late.
+
+        Takes 5 s at the most: what cannot be sent by then waits on the disk.
+        """
+        for camera in self.cameras.values():
+            camera.close(why)
+        in_time = _end(self._camera_loops, _CAMERAS_STOP_S)
+        in_time &= _end([self._writer_loop], _WRITER_STOP_S)
+        in_time &= _end(self._publisher_loops, _DRAIN_S + 0.2)
+        self.outbox.close()
+        return in_time
+
+    def _camera(self, camera: CameraConfig) -> CameraLoop:
+        return CameraLoop(
+            camera, eyes=self.eyes, privacy=self._privacy, clock=self._clock, pulse=self.pulse
+        )
+
+    def _publisher(self, broker: BrokerConfig) -> Publisher:
+        name = f"publish {broker.broker_id}"
+        return Publisher(
+            broker,
+            site=self.config.site,
+            box=self.config.box,
+            queue=self.outbox,
+            clock=self._clock,
+            status=self._status,
+            progress=lambda: self.pulse.beat(name),
+            drain_s=_DRAIN_S,
+        )
+
+    def _status(self, up: bool) -> Message:
+        return self._privacy.status(Status(up=up, version=__version__, since_ms=self._since_ms))
+
+    def _say(self, message: Message) -> None:
+        for publisher in self.publishers.values():
+            publisher.publish_now(message)
+
+    def _queue(self, broker: str) -> QueueHealth | None:
+        try:
+            return self.outbox.counts(broker)
+        except StoreError:  # the disk's trouble is told by the writer
+            return None
+
+    def _facts(self) -> dict[str, Any]:
+        """What `about` says: who is asked, where it stands, what it looks for, what leaves."""
+        cameras = {
+            name: {"role": list(camera.roles), "preset": camera.preset}
+            | ({"name": dict(camera.name)} if camera.name else {})
+            | ({"at": list(camera.at)} if camera.at else {})
+            for name, camera in self.config.cameras.items()
+        }
+        packages = [model.package for model in self.eyes.models.values()]
+        return {
+            "v": __version__,
+            "cameras": cameras,
+            "models": {package.name: package.version for package in packages},
+            "hotlists": {},
+            "sends": [each.facts() for each in disclose(self.config)],
+        }
+
+
+def _taker(broker: BrokerConfig) -> Any:
+    return lambda message: wanted(broker, message.kind)
+
+
+def _end(loops: list[Loop], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    for loop in loops:
+        loop.ask_to_stop()
+    ended = [loop.join(max(0.0, deadline - time.monotonic())) for loop in loops]
+    return all(ended)

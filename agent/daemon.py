@@ -1,0 +1,91 @@
+"""The daemon: a box under systemd, its signals, its watchdog, its reload."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from agent.box import Box
+from agent.config.load import load
+from agent.config.model import Config
+from agent.errors import AgentError
+from agent.health import Systemd
+from agent.pipeline import Eyes
+
+_log = logging.getLogger(__name__)
+
+_STALE_S = 25.0  # longer than anything that a loop may wait for at one go
+_TURN_S = 1.0
+
+
+class Daemon:
+    """A box and its signals: SIGTERM and SIGINT stop it, SIGHUP reads its configuration again."""
+
+    def __init__(self, path: Path, state: Path) -> None:
+        self._path = path
+        self._state = state
+        self._systemd = Systemd(os.environ.get("NOTIFY_SOCKET"))
+        self._wake = threading.Event()
+        self._stopping = self._reloading = False
+
+    def run(self, config: Config) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        box = Box(config, self._state, Eyes(config.cameras.values(), config.infer))
+        box.start()
+        self._ready(config)
+        while not self._stopping:
+            self._wake.wait(_TURN_S)
+            self._wake.clear()
+            if self._reloading and not self._stopping:
+                self._reloading = False
+                box = self._reloaded(box)
+            box.tick()
+            self._feed_watchdog(box)
+        self._systemd.notify("STOPPING=1")
+        in_time = box.stop("stop")
+        _log.info("stopped%s", "" if in_time else " late: what was not sent is kept")
+        return 0
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self._reloading = True
+        else:
+            self._stopping = True
+        self._wake.set()
+
+    def _ready(self, config: Config) -> None:
+        status = f"STATUS={len(config.cameras)} cameras, {len(config.brokers)} brokers"
+        self._systemd.notify("READY=1", status)
+        _log.info("running %s/%s, %s", config.site, config.box, status.removeprefix("STATUS="))
+
+    def _feed_watchdog(self, box: Box) -> None:
+        stale = box.pulse.stale(_STALE_S)
+        if not stale:
+            self._systemd.notify("WATCHDOG=1")
+        for name, age_s in stale.items():
+            _log.error("%s has made no progress for %.0f s", name, age_s)
+
+    def _reloaded(self, old: Box) -> Box:
+        """A box with the configuration as it is now, or the old one when that does not check."""
+        self._systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            config = load(self._path)
+            cameras, eyes = config.cameras.values(), old.eyes
+            if config.infer != old.config.infer or not eyes.serve(cameras):
+                eyes = Eyes(cameras, config.infer)
+        except AgentError as error:
+            _log.error("reload refused, the old configuration keeps running: %s", error)
+            self._systemd.notify("READY=1")
+            return old
+        old.stop("reload")
+        new = Box(config, self._state, eyes)
+        new.start()
+        new.tell("config.changed", "reload")
+        self._ready(config)
+        return new

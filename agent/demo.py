@@ -1,0 +1,229 @@
+"""`mahalla demo`: the whole agent on sample clips, with a broker of its own and a live view."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import queue
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import AgentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.box import Box
+    from agent.config.model import CameraConfig, Config
+    from agent.records import Health
+
+SITE, BOX = "demo", "box"
+CLIPS = ("carphone_pristine.mp4", "bikes.mp4")
+
+_STATUS_EVERY_S = 2.0
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `demo` to the command line."""
+    parser = commands.add_parser(
+        "demo",
+        help="sample clips, a broker and a live view of the events in this terminal",
+        description="Run the agent on two real clips and a drawn scene, against a real broker "
+        "(mosquitto where it is installed, else the embedded one), and show what a subscriber "
+        "receives. Ends with Ctrl-C or after --seconds.",
+        epilog="example: mahalla demo --seconds 30",
+    )
+    parser.add_argument("--seconds", metavar="N", type=float, help="stop by itself after N seconds")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 1 when a clip gave no event."""
+    from agent.box import Box
+    from agent.embedded import EmbeddedBroker
+    from agent.pipeline import Eyes
+
+    clips = _clips()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    with ExitStack() as stack:
+        state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mahalla-demo-")))
+        broker = stack.enter_context(EmbeddedBroker())
+        config = demo_config(clips, broker.url)
+        box = Box(config, state, Eyes(config.cameras.values(), config.infer))
+        view = _View(config, sys.stdout)
+        stack.enter_context(_subscriber(broker.port, view.heard))
+        print(f"broker {broker.name} on {broker.url}, topics sm/1/{SITE}/{BOX}/#; Ctrl-C ends it")
+        _show(box, view, args.seconds)
+    return view.summary()
+
+
+def demo_config(clips: Mapping[str, Path], broker_url: str) -> Config:
+    """Three cameras, one broker."""
+    from agent.config.model import BrokerConfig, Config, LineConfig
+
+    across = LineConfig(start=(0.5, 0.0), end=(0.5, 1.0), counts=("vehicle", "person", "bicycle"))
+    cameras = {
+        camera.camera_id: camera
+        for camera in (
+            _camera("gate", "face", f"clip:{clips[CLIPS[0]]}", {"face.count": {"per": 10.0}}),
+            _camera(
+                "street",
+                "traffic",
+                f"clip:{clips[CLIPS[1]]}",
+                {"vehicle.count": {"per": 10.0}},
+                lines={"across": across},
+            ),
+            _camera("drawn", "traffic", "synthetic:street?clock=1", {}, lines={"middle": across}),
+        )
+    }
+    broker = BrokerConfig(broker_id="office", urls=(broker_url,))
+    return Config(site=SITE, box=BOX, cameras=cameras, brokers={"office": broker})
+
+
+def _camera(
+    name: str, role: str, source: str, overrides: Mapping[str, Mapping[str, float]], **rest: Any
+) -> CameraConfig:
+    from agent.config.model import CameraConfig
+    from agent.config.rules import rules_in_force
+
+    rules = rules_in_force(preset="street", roles=(role,), overrides=overrides)
+    return CameraConfig(camera_id=name, roles=(role,), source=source, rules=rules, **rest)
+
+
+def _clips() -> dict[str, Path]:
+    """The sample clips in $MAHALLA_CLIPS, else where `make demo` puts them."""
+    named = os.environ.get("MAHALLA_CLIPS")
+    folder = Path(named) if named else Path(__file__).parents[1] / ".cache" / "clips"
+    clips = {name: folder / name for name in CLIPS}
+    for clip in clips.values():
+        if not clip.is_file():
+            raise AgentError(
+                f"{clip} is missing; run `make demo` in a checkout, or "
+                "`python3 models/fetch.py --clips FOLDER` and set MAHALLA_CLIPS=FOLDER"
+            )
+    return clips
+
+
+@contextmanager
+def _subscriber(port: int, heard: queue.SimpleQueue[tuple[str, bytes]]) -> Iterator[None]:
+    """A client like an inspector's: it sees what was really published."""
+    from paho.mqtt.client import Client, MQTTMessage
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+
+    def take(_client: Client, _user: Any, message: MQTTMessage) -> None:
+        heard.put((message.topic, bytes(message.payload)))
+
+    def subscribe(client: Client, *_: Any) -> None:
+        client.subscribe(f"sm/1/{SITE}/{BOX}/#", qos=1)
+
+    client.on_message = take
+    client.on_connect = subscribe
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        yield
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def _show(box: Box, view: _View, seconds: float | None) -> None:
+    """Run the box until Ctrl-C or the time is over."""
+    ending: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: ending.append(number))
+    until_s = time.monotonic() + (seconds if seconds is not None else float("inf"))
+    status_s = 0.0
+    box.start()
+    while not ending and time.monotonic() < until_s:
+        view.show(0.2)
+        box.tick()
+        if time.monotonic() >= status_s:
+            status_s = time.monotonic() + _STATUS_EVERY_S
+            view.status(box)
+    box.stop("stop")
+    view.show(0.5)
+
+
+class _View:
+    """Events scroll by, one status line stays below them on a terminal."""
+
+    def __init__(self, config: Config, stream: Any) -> None:
+        self.heard: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+        self._cameras = tuple(config.cameras)
+        self._stream = stream
+        self._terminal = stream.isatty()
+        self._status = ""
+        self._kinds: Counter[tuple[str, str]] = Counter()
+        self._bytes = 0
+        self._began_s = time.monotonic()
+        self._frames: dict[str, int] = {}
+
+    def show(self, for_s: float) -> None:
+        """Print what arrives within the next `for_s` seconds."""
+        until_s = time.monotonic() + for_s
+        while (left_s := until_s - time.monotonic()) > 0:
+            try:
+                topic, payload = self.heard.get(timeout=left_s)
+            except queue.Empty:
+                return
+            self._print(topic.removeprefix(f"sm/1/{SITE}/{BOX}/"), payload)
+
+    def status(self, box: Box) -> None:
+        """The line with the vital signs."""
+        self._frames = {name: camera.frames for name, camera in box.cameras.items()}
+        self._status = _status_line(box, box.health())
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write(f"\r\x1b[K\x1b[7m{self._status[:width]}\x1b[0m")
+            self._stream.flush()
+
+    def summary(self) -> int:
+        """What was received, and whether each camera gave something."""
+        lasted_s = time.monotonic() - self._began_s
+        number = sum(self._kinds.values())
+        self._line(f"{number} events, {self._bytes} bytes in {lasted_s:.0f} s; {self._status}")
+        for (camera, kind), count in sorted(self._kinds.items()):
+            self._line(f"  {camera:<8}{kind:<16}{count:>5}")
+        silent = [name for name in self._cameras if not any(c == name for c, _ in self._kinds)]
+        for name in silent:
+            frames = self._frames.get(name, 0)
+            self._line(f"  {name:<8}nothing, in {frames} frames looked at")
+        return 1 if silent else 0
+
+    def _print(self, topic: str, payload: bytes) -> None:
+        if topic.startswith("e/"):
+            _, camera, kind = topic.split("/", 2)
+            self._kinds[camera, kind.replace("/", ".")] += 1
+            self._bytes += len(payload)
+            self._line(f"{time.strftime('%H:%M:%S')} {topic:<26} {payload.decode()}")
+        elif topic == "status":
+            up = json.loads(payload).get("up")
+            self._line(f"{time.strftime('%H:%M:%S')} {topic:<26} {'up' if up else 'down'}")
+        else:
+            self._line(f"{time.strftime('%H:%M:%S')} {topic:<26} {len(payload)} bytes, retained")
+
+    def _line(self, text: str) -> None:
+        self._stream.write(f"\r\x1b[K{text}\n" if self._terminal else f"{text}\n")
+        self._stream.flush()
+
+
+def _status_line(box: Box, health: Health) -> str:
+    cameras = ", ".join(
+        f"{name} {signs.fps:.0f} fps {box.cameras[name].detect_ms:.0f} ms"
+        for name, signs in health.cameras.items()
+    )
+    queued = sum(each.rows for each in health.queues.values())
+    return f"{cameras} | queue {queued} | {health.rss_mb:.0f} MB | cpu {health.cpu_percent:.0f} %"

@@ -1,0 +1,158 @@
+"""Labelled pictures: reading them, running a detector over them, writing what it saw."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import cv2
+import numpy as np
+
+from agent.capture.pictures import RgbPicture
+from agent.detect.detector import Detector
+from agent.errors import AgentError
+from agent.evaluate.scoring import Found
+from agent.records import VEHICLES, Detection, Frame
+
+CLASSES = {
+    "face": frozenset({"face"}),
+    "object": frozenset({"person", "bicycle"}) | VEHICLES,
+}
+"""Classes of a label that each task is about; other labels say nothing about it."""
+
+MERGED = "vehicle"
+"""What car, bus, truck and motorcycle become: no model here tells all of them apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """One line of a labels file; boxes in pixels of the picture."""
+
+    path: Path
+    content: Mapping[str, Any]  # file, w, h as they were written
+    objects: tuple[Found, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the detector gave for one picture."""
+
+    labelled: Labelled
+    objects: tuple[Found, ...]  # with the model's own classes
+    took_ms: float
+
+
+def read_labels(path: Path, task: str) -> list[Labelled]:
+    """The lines of a labels file, without classes that the task is not about.
+
+    Raises AgentError with file and line for what is no label.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AgentError(f"{path}: cannot be read: {error}") from error
+    labels = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                labels.append(_label(path, json.loads(line), task))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise AgentError(
+                    f"{path}:{number}: not a label ({type(error).__name__}: {error}); it is like "
+                    '{"file": "a.jpg", "w": 640, "h": 480, '
+                    '"objects": [{"cls": "car", "box": [x1, y1, x2, y2]}]}'
+                ) from error
+    if not labels:
+        raise AgentError(f"{path}: no labels in it")
+    return labels
+
+
+def look(labels: Sequence[Labelled], detector: Detector, tell: Callable[[int], None]) -> list[Seen]:
+    """Run the detector over every picture; `tell` hears how many are done.
+
+    The time is that of detection alone, not of reading the file.
+    """
+    seen = []
+    for number, labelled in enumerate(labels, start=1):
+        frame = _frame(labelled)
+        began = time.perf_counter()
+        detections = detector.detect(frame)
+        took_ms = (time.perf_counter() - began) * 1e3
+        objects = tuple(_in_pixels(found, labelled.content) for found in detections)
+        seen.append(Seen(labelled=labelled, objects=objects, took_ms=took_ms))
+        tell(number)
+    return seen
+
+
+def merged(found: Sequence[Found]) -> list[Found]:
+    """The same with every vehicle class called vehicle."""
+    return [
+        Found(
+            cls=MERGED if one.cls in VEHICLES else one.cls,
+            xyxy_px=one.xyxy_px,
+            score=one.score,
+            crowd=one.crowd,
+        )
+        for one in found
+    ]
+
+
+def write_predictions(seen: Sequence[Seen], out: TextIO) -> None:
+    """One line a picture, as the labels are, with a score on each object."""
+    for one in seen:
+        objects = [
+            {
+                "cls": found.cls,
+                "box": [round(edge, 1) for edge in found.xyxy_px],
+                "score": round(found.score, 4),
+            }
+            for found in one.objects
+        ]
+        out.write(json.dumps({**one.labelled.content, "objects": objects}) + "\n")
+
+
+def _label(labels: Path, content: dict[str, Any], task: str) -> Labelled:
+    objects = tuple(
+        Found(cls=each["cls"], xyxy_px=_box(each["box"]), crowd=bool(each.get("crowd")))
+        for each in content["objects"]
+        if each["cls"] in CLASSES[task]
+    )
+    head: dict[str, Any] = {
+        "file": str(content["file"]),
+        "w": int(content["w"]),
+        "h": int(content["h"]),
+    }
+    if head["w"] < 1 or head["h"] < 1:
+        raise ValueError("w and h are the size of the picture in pixels")
+    return Labelled(path=labels.parent / head["file"], content=head, objects=objects)
+
+
+def _box(raw: Any) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = (float(edge) for edge in raw)
+    if not (all(map(math.isfinite, (x1, y1, x2, y2))) and x1 < x2 and y1 < y2):
+        raise ValueError(f"box {raw} is not x1, y1, x2, y2 with x1 < x2 and y1 < y2")
+    return x1, y1, x2, y2
+
+
+def _frame(labelled: Labelled) -> Frame:
+    pixels = cv2.imread(str(labelled.path), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise AgentError(f"{labelled.path}: not a picture, or not there")
+    picture = RgbPicture(np.asarray(pixels, dtype=np.uint8), bgr=True)
+    return Frame(
+        camera_id="labels", seq=1, t_mono_ns=0, t_utc_ms=0, clock_synced=True, picture=picture
+    )
+
+
+def _in_pixels(found: Detection, content: Mapping[str, Any]) -> Found:
+    box, width, height = found.box, content["w"], content["h"]
+    return Found(
+        cls=found.kind,
+        xyxy_px=(box.x0 * width, box.y0 * height, box.x1 * width, box.y1 * height),
+        score=found.score,
+    )
