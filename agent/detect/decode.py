@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 from typing import Protocol
@@ -23,6 +24,25 @@ class Candidates:
     xyxy: Floats  # (N, 4), fractions
     scores: Floats  # (N,), 0..1
     kinds: NDArray[np.intp]  # (N,), places in the decoder's `kinds`
+
+    def only(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
+        """Those of a mask or of a list of places."""
+        return Candidates(xyxy=self.xyxy[kept], scores=self.scores[kept], kinds=self.kinds[kept])
+
+    def best(self, most: int) -> Candidates:
+        """Those with the highest scores, if there are more than `most`."""
+        if len(self.scores) <= most:
+            return self
+        return self.only(np.argpartition(-self.scores, most)[:most])
+
+
+def joined(parts: Sequence[Candidates]) -> Candidates:
+    """All of them as one."""
+    return Candidates(
+        xyxy=np.concatenate([part.xyxy for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        kinds=np.concatenate([part.kinds for part in parts]),
+    )
 
 
 class Decoder(Protocol):

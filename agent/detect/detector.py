@@ -1,4 +1,4 @@
-"""`Frame` -> detections: letterbox, run, decode, suppress, back to the picture."""
+"""`Frame` -> detections: letterbox, run, decode, look again at what is small, suppress."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.detect.decode import Candidates, decoder_of
+from agent.detect.decode import Candidates, decoder_of, joined
 from agent.detect.nms import suppress
+from agent.detect.tiles import Hints, Reach, TilePlan, trusted
 from agent.detect.views import to_picture, view_of
 from agent.infer.model import Model
 from agent.records import VEHICLES, WHOLE, Box, Detection, Frame, Picture
 
 _IOU = 0.4
+_HINT = 0.05
+"""Lowest score that says where to look again: one in ten of them turns out to be something."""
+_MOST = 300  # candidates that go on: more is noise, and suppression grows with their square
 
 
 class Detector:
-    """One model's eyes on one camera; not thread-safe, the model behind it is."""
+    """One model's eyes on one camera; not thread-safe, the model behind it is.
+
+    `budget` bounds the inferences a frame: the whole picture, then tiles of it in which things
+    are larger. `least_score` takes the place of the card's threshold.
+    """
 
     def __init__(self, model: Model, *, budget: int = 3, least_score: float | None = None) -> None:
         package = model.package
@@ -25,32 +33,55 @@ class Detector:
         self._decoder = decoder_of(package)
         self._threshold = package.threshold if least_score is None else least_score
         self._size_px = (package.width_px, package.height_px)
+        self._reach = Reach(lost_px=package.lost_px, sure_px=package.sure_px)
         low, high = package.value_range
         self._scale, self._low = np.float32((high - low) / 255), np.float32(low)
         self._tensor = np.empty((1, package.height_px, package.width_px, 3), dtype=np.float32)
         # Kinds in one group suppress each other: what is a car is also a vehicle.
         names = ["vehicle" if kind in VEHICLES else kind for kind in self._decoder.kinds]
         self._groups = np.array([names.index(name) for name in names])
+        self._plan: tuple[float, TilePlan] | None = None
 
-    def detect(self, frame: Frame, look_at: Sequence[Box] = ()) -> list[Detection]:
-        """What is in the picture, best first, with at most `budget` inferences."""
-        picture = frame.picture
-        found = self._see(picture, WHOLE)
+    def detect(self, frame: Frame, look_at: Sequence[Box] = (WHOLE,)) -> list[Detection]:
+        """What is in the picture, best first; `look_at` is where small things may be."""
+        small, large = frame.picture, frame.main or frame.picture
+        view = self._view(WHOLE, small)
+        found = self._see(small, view)
+        looks = [found]
+        for tile in self._tiles(found, view, small.width_px / small.height_px, look_at):
+            seen = self._see(large, tile)
+            looks.append(seen.only(trusted(seen.xyxy, tile)))
+        found = joined(looks)
+        found = found.only(found.scores >= self._threshold)
         kept = suppress(found.xyxy, found.scores, self._groups[found.kinds], _IOU)
         return [self._detection(found, place) for place in kept]
 
-    def _see(self, picture: Picture, box: Box) -> Candidates:
-        """One inference on `box`; candidates in fractions of the picture."""
+    def _tiles(
+        self, found: Candidates, view: Box, aspect: float, look_at: Sequence[Box]
+    ) -> list[Box]:
+        if self._budget < 2:
+            return []
+        if self._plan is None or self._plan[0] != aspect:
+            self._plan = aspect, TilePlan(view, self._size_px, self._reach)
+        kept = suppress(found.xyxy, found.scores, self._groups[found.kinds], _IOU)
+        hints = Hints(xyxy=found.xyxy[kept], weights=found.scores[kept])
+        return self._plan[1].choose(hints, look_at, self._budget - 1)
+
+    def _view(self, box: Box, picture: Picture) -> Box:
         width_px, height_px = self._size_px
-        view = view_of(
+        return view_of(
             box,
             picture_aspect=picture.width_px / picture.height_px,
             input_aspect=width_px / height_px,
         )
-        pixels = picture.rgb(view, width_px, height_px)
+
+    def _see(self, picture: Picture, view: Box) -> Candidates:
+        """One inference on `view`; candidates in fractions of the picture."""
+        pixels = picture.rgb(view, *self._size_px)
         np.multiply(pixels, self._scale, out=self._tensor[0])
         np.add(self._tensor, self._low, out=self._tensor)
-        found = self._decoder.decode(self._model.run(self._tensor), self._threshold)
+        least = min(self._threshold, _HINT) if self._budget > 1 else self._threshold
+        found = self._decoder.decode(self._model.run(self._tensor), least).best(_MOST)
         return Candidates(xyxy=to_picture(found.xyxy, view), scores=found.scores, kinds=found.kinds)
 
     def _detection(self, found: Candidates, place: int) -> Detection:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from agent.geometry import iou_matrix
 
 Floats = NDArray[np.float32]
 
 
 def suppress(xyxy: Floats, scores: Floats, groups: NDArray[np.intp], iou: float) -> list[int]:
     """Places of the boxes that stay, best first; only boxes of one group suppress each other."""
-    order = np.argsort(-scores, kind="stable")
-    boxes, group = xyxy[order], groups[order]
-    covers = (iou_matrix(boxes, boxes) > iou) & (group[:, None] == group[None, :])
-    alive = np.ones(len(order), dtype=bool)
-    for place in range(len(order)):
-        if alive[place]:
-            alive[place + 1 :] &= ~covers[place, place + 1 :]
-    kept: list[int] = order[alive].tolist()
-    return kept
+    if not len(scores):
+        return []
+    xywh = np.hstack([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]])
+    # OpenCV takes boxes of different groups apart by adding a multiple of the largest coordinate.
+    kept = np.asarray(
+        cv2.dnn.NMSBoxesBatched(xywh.tolist(), scores.tolist(), groups.tolist(), 0.0, iou),
+        dtype=np.intp,
+    )
+    best: list[int] = kept[np.argsort(-scores[kept], kind="stable")].tolist()
+    return best

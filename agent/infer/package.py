@@ -51,6 +51,8 @@ class ModelPackage:
     kinds: Mapping[str, str]  # label -> kind in the house; labels that are not used are absent
     threshold: float
     smallest_px: int
+    lost_px: int  # a side in the input: smaller things are not found at all
+    sure_px: int  # larger ones are found; what lies between is worth a second, larger look
     source: Mapping[str, Any]
     training: str
     figures: Mapping[str, Any]
@@ -171,6 +173,8 @@ def _package(directory: Path, card: _Card) -> ModelPackage:
         ),
         threshold=card.get("threshold", _share, "a number between 0 and 1"),
         smallest_px=card.pixels("smallest_px"),
+        lost_px=image.pixels("lost_px"),
+        sure_px=image.pixels("sure_px"),
         source=card.get("source", _mapping, "a table"),
         training=card.text("training"),
         figures=card.get("figures", _mapping, "a table"),

@@ -31,7 +31,7 @@ class Tracker:
     def __init__(
         self,
         *,
-        strong: float = 0.5,
+        strong: float = 0.4,
         weak: float = 0.2,
         patience: Patience | None = None,
     ) -> None:
