@@ -160,7 +160,8 @@ class Box:
         self._health_due_s = self._about_due_s = 0.0
 
     def start(self) -> None:
-        """Start every thread."""
+        """End what a crash left open, then start every thread."""
+        self._end_unfinished()
         for loop in (self._writer_loop, *self._publisher_loops, *self._camera_loops):
             loop.start()
         self._health_due_s = time.monotonic() + 5.0  # by then there is something to say
@@ -178,17 +179,15 @@ class Box:
     def tell(self, kind: str, why: str) -> None:
         """An event of the box itself."""
         at = self._clock.now()
-        self.writer.submit(
-            self._privacy.event(
-                Event(
-                    event_id=self._ids(at.utc_ms),
-                    n=0,
-                    phase=Phase.ONCE,
-                    at=at,
-                    camera_id=None,
-                    kind=kind,
-                    why=why,
-                )
+        self._submit(
+            Event(
+                event_id=self._ids(at.utc_ms),
+                n=0,
+                phase=Phase.ONCE,
+                at=at,
+                camera_id=None,
+                kind=kind,
+                why=why,
             )
         )
 
@@ -217,6 +216,23 @@ class Box:
         in_time &= _end(self._publisher_loops, _DRAIN_S + 0.2)
         self.outbox.close()
         return in_time
+
+    def _end_unfinished(self) -> None:
+        for each in self.outbox.unfinished():
+            self._submit(
+                Event(
+                    event_id=each.message_id,
+                    n=each.n + 1,
+                    phase=Phase.END,
+                    at=self._clock.now(),
+                    camera_id=None if each.camera == "_box" else each.camera,
+                    kind=each.kind,
+                    why="restart",
+                )
+            )
+
+    def _submit(self, event: Event) -> None:
+        self.writer.submit(self._privacy.event(event))
 
     def _camera(self, camera: CameraConfig) -> CameraLoop:
         return CameraLoop(

@@ -206,6 +206,7 @@ class Message:
     body: bytes
     priority: Priority
     expiry_s: int
+    phase: Phase = Phase.ONCE
     retain: bool = False
     boot_id: str = ""
     mono_ms: int = 0
@@ -224,6 +225,16 @@ class Delivery:
     body: bytes
     priority: Priority
     expiry_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """An occurrence whose start was stored and whose end was not: the box lost its power."""
+
+    message_id: str
+    n: int  # of the last message stored
+    kind: str
+    camera: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,8 @@ def main(names: list[str]) -> None:
         package = load_package(Path(__file__).parent / name)
         model = open_model(package)
         for seed in SEEDS:
-            write_sample(model, pattern(package, seed), package.directory / "golden" / f"{seed}.npz")
+            sample = package.directory / "golden" / f"{seed}.npz"
+            write_sample(model, pattern(package, seed), sample)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from agent.records import VEHICLES, WHOLE, Box, Detection, Frame, Picture
 
 _IOU = 0.4
 _HINT = 0.05
-"""Lowest score that says where to look again: one in ten of them turns out to be something."""
+"""Lowest score that says where to look again; lower ones cost time and changed nothing."""
 _MOST = 300  # candidates that go on: more is noise, and suppression grows with their square
 
 

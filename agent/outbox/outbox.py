@@ -14,9 +14,9 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.config.model import OutboxConfig
 from agent.errors import StoreError
-from agent.outbox import room
+from agent.outbox import room, unfinished
 from agent.outbox.schema import State, connect, is_damage, put_aside
-from agent.records import Delivery, Message, Priority, QueueHealth
+from agent.records import Delivery, Message, Priority, QueueHealth, Unfinished
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class Outbox:
         )
         if added.rowcount == 0:
             return
+        unfinished.note(db, message)
         urgent = message.priority is Priority.ALERT
         for broker in takers:
             db.execute(
@@ -100,6 +101,11 @@ class Outbox:
                 (added.lastrowid, urgent, broker),
             )
             db.execute("UPDATE stream SET next_sq = next_sq + 1 WHERE broker = ?", (broker,))
+
+    def unfinished(self) -> list[Unfinished]:
+        """Occurrences without an end; at the start of a box, those that a crash cut off."""
+        with self._transaction(durable=False) as db:
+            return unfinished.rows(db)
 
     def pending(self, broker: str, limit: int) -> list[Delivery]:
         """What `broker` is to be sent next: the newest alerts, then the rest from the oldest on."""

@@ -47,6 +47,12 @@ CREATE TABLE message (
 );
 CREATE INDEX message_importance ON message (priority);
 CREATE INDEX message_age ON message (stored_ms);
+CREATE TABLE unfinished (
+    message_id TEXT PRIMARY KEY,
+    n INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    camera TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE delivery (
     broker TEXT NOT NULL REFERENCES stream (broker),
     sq INTEGER NOT NULL,

@@ -55,6 +55,7 @@ class Privacy:
             body=body,
             priority=kind.priority,
             expiry_s=kind.expiry_s,
+            phase=event.phase,
             boot_id=self._boot_id,
             mono_ms=event.at.mono_ns // 1_000_000,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.records import Message, Priority
+from agent.records import Message, Phase, Priority
 
 
 def letter(
@@ -12,6 +12,7 @@ def letter(
     camera: str = "gate-in",
     priority: Priority = Priority.EVENT,
     n: int = 0,
+    phase: Phase = Phase.ONCE,
     pad: int = 100,
 ) -> Message:
     """Message `number`; its body is JSON with the number and `pad` characters of ballast."""
@@ -26,4 +27,5 @@ def letter(
         body=body.encode(),
         priority=priority,
         expiry_s=3600,
+        phase=phase,
     )

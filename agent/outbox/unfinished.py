@@ -1,0 +1,27 @@
+"""Which occurrences have a start on disk and no end yet."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from agent.records import Message, Phase, Unfinished
+
+
+def note(db: sqlite3.Connection, message: Message) -> None:
+    """Keep the list up to date, in the transaction that stores `message`."""
+    if message.phase in (Phase.START, Phase.UPDATE):
+        db.execute(
+            "INSERT OR REPLACE INTO unfinished (message_id, n, kind, camera) VALUES (?, ?, ?, ?)",
+            (message.message_id, message.n, message.kind, message.camera),
+        )
+    elif message.phase is Phase.END:
+        db.execute("DELETE FROM unfinished WHERE message_id = ?", (message.message_id,))
+
+
+def rows(db: sqlite3.Connection) -> list[Unfinished]:
+    """The list, in no order."""
+    found = db.execute("SELECT message_id, n, kind, camera FROM unfinished").fetchall()
+    return [
+        Unfinished(message_id=message_id, n=n, kind=kind, camera=camera)
+        for message_id, n, kind, camera in found
+    ]
