@@ -67,7 +67,9 @@ class Systemd:
         """Send `lines` (READY=1, WATCHDOG=1, STATUS=...); a deaf systemd is no reason to fail."""
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
+        # Not blocking: whoever listens there and does not read must not stop the box.
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        with socket.socket(socket.AF_UNIX, kind) as door:
             try:
                 door.sendto("\n".join(lines).encode(), self._address)
             except OSError:
