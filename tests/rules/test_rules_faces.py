@@ -5,6 +5,7 @@ import itertools
 from street import faces, moment, rules, track
 
 from agent.records import Phase, TrackState
+from agent.rules.occurrence import Occurrence
 
 ON = {"face.present": {"for": 2.0, "gap": 5.0}}
 
@@ -52,14 +53,15 @@ def test_face_present_unchanged_count_gives_no_update():
     assert len(watch(rules(ON), [3] * 500)) == 1
 
 
-def test_face_present_updates_become_rarer_with_age():
-    events = watch(rules(ON), [1 + second for second in range(3 * 3600)])
-    times = [event.at.mono_ns / 1e9 for event in events if event.phase is Phase.UPDATE]
-    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert len([t for t in times if t < 600]) == 59
-    assert {gap for t, gap in zip(times[1:], gaps, strict=True) if t < 600} == {10}
-    assert {gap for t, gap in zip(times[1:], gaps, strict=True) if 600 <= t < 7200} == {60}
-    assert {gap for t, gap in zip(times[1:], gaps, strict=True) if t >= 7200} == {3600}
+def test_occurrence_updates_become_rarer_with_age():
+    occurrence = Occurrence("face.present", "gate", "0" * 26, moment(0))
+    occurrence.start(0)
+    told = [second for second in range(3 * 3600) if occurrence.update(moment(second), second)]
+    gaps = list(zip(told[1:], (b - a for a, b in itertools.pairwise(told)), strict=True))
+    assert len([at for at in told if at < 600]) == 59
+    assert {gap for at, gap in gaps if at < 600} == {10}
+    assert {gap for at, gap in gaps if 600 <= at < 7200} == {60}
+    assert {gap for at, gap in gaps if at >= 7200} == {3600}
 
 
 def test_face_present_ends_by_time_alone_when_pictures_stop():
