@@ -11,7 +11,7 @@ import av
 from av.error import FFmpegError
 
 from agent.capture.decoding import guard
-from agent.capture.frames import MAX_PIXELS, FrameMaker, check_size
+from agent.capture.frames import MAX_HEIGHT_PX, MAX_PIXELS, MAX_WIDTH_PX, FrameMaker, check_size
 from agent.capture.pictures import YuvPicture
 from agent.clock import Clock
 from agent.errors import CaptureError
@@ -49,26 +49,26 @@ class ClipSource:
             yield self._maker.now(picture)
 
     def _pictures(self) -> Iterator[tuple[YuvPicture, float]]:
-        """Every picture with its time since the first, in seconds."""
-        first_s = None
-        interval_s = 0.0
+        """Every picture with its time since the first, in seconds; there is at least one."""
+        first_s = at_s = None
         with _open(self._path) as container:
             stream = container.streams.video[0]
             interval_s = float(1 / stream.average_rate) if stream.average_rate else 0.04
-            at_s = -interval_s
             try:
                 for frame in container.decode(stream):
                     first_s = frame.time if first_s is None else first_s
-                    # A picture without a time of its own comes one interval after the last.
-                    stamped = (
-                        None if frame.time is None or first_s is None else frame.time - first_s
-                    )
-                    at_s = at_s + interval_s if stamped is None else stamped
+                    if frame.time is None or first_s is None:
+                        # A picture without a time of its own comes one interval after the last.
+                        at_s = 0.0 if at_s is None else at_s + interval_s
+                    else:
+                        at_s = frame.time - first_s
                     yield YuvPicture.from_av(frame), at_s
             except FFmpegError as error:
                 raise CaptureError(
-                    f"{self._path}: damaged after {at_s:.1f} s: {error.strerror}"
+                    f"{self._path}: damaged after {at_s or 0.0:.1f} s: {error.strerror}"
                 ) from None
+        if at_s is None:  # looped, it would spin for ever without a picture
+            raise CaptureError(f"{self._path}: damaged: its first picture cannot be decoded")
 
 
 def _open(path: Path) -> av.container.InputContainer:
@@ -82,13 +82,22 @@ def _open(path: Path) -> av.container.InputContainer:
                 "format_whitelist": _FORMATS,
                 "max_pixels": str(MAX_PIXELS),
             },
+            metadata_errors="replace",  # a title in another alphabet makes no clip unreadable
         )
     except FFmpegError as error:
         raise CaptureError(f"{path}: not a video clip: {error.strerror}") from None
-    if not container.streams.video:
+    try:
+        if not container.streams.video:
+            raise CaptureError(f"{path}: not a video clip: no pictures in it")
+        context = container.streams.video[0].codec_context
+        if not context.width:  # FFmpeg looked into its first pictures and could not decode one
+            raise CaptureError(
+                f"{path}: its pictures cannot be decoded: damaged, or larger than"
+                f" {MAX_WIDTH_PX} x {MAX_HEIGHT_PX}"
+            )
+        check_size(context.width, context.height)
+    except CaptureError:
         container.close()
-        raise CaptureError(f"{path}: not a video clip: no pictures in it")
-    context = container.streams.video[0].codec_context
-    check_size(context.width, context.height)
+        raise
     guard(context)
     return container

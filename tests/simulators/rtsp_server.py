@@ -1,8 +1,9 @@
 """A real RTSP server (GStreamer's) as a child process; also the program that the child runs.
 
 The child is the system's Python, which has the bindings (python3-gi, gir1.2-gst-rtsp-server-1.0).
-It serves a drawn scene at /live, prints its port once it listens, and does as told on stdin:
-`stall` stops the pictures without closing anything, `methods` prints the requests seen so far.
+It serves a drawn scene at /live (and a smaller one at /sub), prints its port once it listens, and
+does as told on stdin: `stall` stops the pictures without closing anything, `methods` prints the
+requests seen so far. Whose login it wants comes on stdin too, because a command line is public.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 _PYTHON = "/usr/bin/python3"
 _NEEDED = (
@@ -32,7 +35,7 @@ _AUDIO = " audiotestsrc is-live=true ! alawenc ! rtppcmapay name=pay1 pt=8"
 
 def missing(codec: str = "h264") -> str | None:
     """What a test needs and this machine lacks, in words; None when all is there."""
-    names = (_ENCODERS[codec][0], "clockoverlay", "rtph264pay")
+    names = (_ENCODERS[codec][0], "rsvgoverlay", "rtph264pay")
     try:
         asked = subprocess.run([_PYTHON, "-c", _NEEDED.format(names=names)], capture_output=True)
     except FileNotFoundError:
@@ -52,6 +55,7 @@ class RtspServer:
         self._child = child
         self.port = port
         self.url = f"{scheme}://127.0.0.1:{port}/live"
+        self.sub_url = f"{scheme}://127.0.0.1:{port}/sub"
 
     def stall(self) -> None:
         """Stops the pictures; the connections stay open."""
@@ -72,15 +76,22 @@ class RtspServer:
 
 
 @contextmanager
-def rtsp_server(*options: str, port: int = 0, scheme: str = "rtsp") -> Iterator[RtspServer]:
-    """Serves until the block ends; options as in `_arguments`."""
+def rtsp_server(
+    *options: str, port: int = 0, login: str = "", certificate: Path | None = None
+) -> Iterator[RtspServer]:
+    """Serves until the block ends; options as in `_arguments`, `login` is user:password.
+
+    With a `certificate` (PEM, with its key) it speaks TLS.
+    """
+    scheme = "rtsps" if certificate else "rtsp"
     child = subprocess.Popen(
-        [_PYTHON, __file__, "--port", str(port), "--scheme", scheme, *options],
+        [_PYTHON, __file__, "--port", str(port), *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert child.stdin is not None and child.stdout is not None
+    print(login, certificate or "", sep="\n", file=child.stdin, flush=True)
     try:
         yield RtspServer(child, int(child.stdout.readline()), scheme)
     finally:
@@ -94,32 +105,53 @@ def rtsp_server(*options: str, port: int = 0, scheme: str = "rtsp") -> Iterator[
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--scheme", default="rtsp")
     parser.add_argument("--codec", choices=_ENCODERS, default="h264")
     parser.add_argument("--size", default="320x240")
     parser.add_argument("--fps", type=int, default=15)
     parser.add_argument("--gop", type=int, default=15)
     parser.add_argument("--kbits", type=int, default=500)
-    parser.add_argument("--pattern", default="ball", help="of videotestsrc; smpte stands still")
-    parser.add_argument("--noise", action="store_true", help="a still scene with sensor noise")
+    parser.add_argument("--pattern", default="ball", help="of videotestsrc; smpte75 stands still")
     parser.add_argument("--clock", action="store_true", help="burn a ticking clock in")
     parser.add_argument("--audio", action="store_true", help="a sound track beside the video")
-    parser.add_argument("--login", default="", help="user:password, asked for by digest")
+    parser.add_argument("--sub", default="", help="size of a second stream at /sub")
+    parser.add_argument("--basic", action="store_true", help="ask for a basic login, not digest")
     return parser.parse_args()
 
 
-def _launch(wanted: argparse.Namespace) -> str:
-    width, height = wanted.size.split("x")
-    still = "" if wanted.pattern == "ball" else " foreground-color=0xff808080"
+def _launch(wanted: argparse.Namespace, size: str) -> str:
+    width, height = size.split("x")
     return (
-        f"( videotestsrc is-live=true pattern={wanted.pattern}{still}"
+        f"( videotestsrc is-live=true pattern={wanted.pattern}"
         f" ! video/x-raw,format=I420,width={width},height={height},framerate={wanted.fps}/1"
-        + (" ! clockoverlay time-format=%H:%M:%S font-desc=Sans,10" if wanted.clock else "")
-        + f" ! identity name=tap ! {_ENCODERS[wanted.codec][1]}".format(
+        + (" ! videoconvert ! rsvgoverlay name=clock ! videoconvert" if wanted.clock else "")
+        + f" ! video/x-raw,format=I420 ! identity name=tap ! {_ENCODERS[wanted.codec][1]}".format(
             gop=wanted.gop, kbits=wanted.kbits
         )
         + (_AUDIO if wanted.audio else "")
         + " )"
+    )
+
+
+def _clock_drawn(seconds: int, width: int, height: int) -> str:
+    """The time of day as an SVG of seven-segment digits: it needs no fonts."""
+    hours, minutes = seconds // 3600 % 24, seconds // 60 % 60
+    lit = {
+        "0": "abcdef", "1": "bc", "2": "abged", "3": "abgcd", "4": "fgbc",
+        "5": "afgcd", "6": "afgedc", "7": "abc", "8": "abcdefg", "9": "abcdfg",
+    }  # fmt: skip
+    strokes = {
+        "a": "M0 0H6", "b": "M6 0V6", "c": "M6 6V12", "d": "M0 12H6",
+        "e": "M0 6V12", "f": "M0 0V6", "g": "M0 6H6",
+    }  # fmt: skip
+    digits = "".join(
+        f'<g transform="translate({8 + 10 * place} 8)">'
+        + "".join(f'<path d="{strokes[name]}"/>' for name in lit[digit])
+        + "</g>"
+        for place, digit in enumerate(f"{hours:02}{minutes:02}{seconds % 60:02}")
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
+        f'<g stroke="white" stroke-width="2" fill="none">{digits}</g></svg>'
     )
 
 
@@ -131,27 +163,62 @@ def _serve(wanted: argparse.Namespace) -> None:
     gi.require_version("GstRtspServer", "1.0")
     from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer
 
+    login, certificate = (sys.stdin.readline().strip() for _ in range(2))
     Gst.init(None)
     stalled = [False]
     seen: list[str] = []
 
-    def configured(_factory: object, media: object) -> None:
-        tap = media.get_element().get_by_name("tap")  # type: ignore[attr-defined]
-        pad = tap.get_static_pad("src")
+    def configured(_factory: object, media: object, size: str) -> None:
+        element = media.get_element()  # type: ignore[attr-defined]
+        pad = element.get_by_name("tap").get_static_pad("src")
         drop, keep = Gst.PadProbeReturn.DROP, Gst.PadProbeReturn.OK
         pad.add_probe(Gst.PadProbeType.BUFFER, lambda *_: drop if stalled[0] else keep)
+        clock = element.get_by_name("clock")
+        if clock:
+            sides = [int(side) for side in size.split("x")]
 
-    factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(_launch(wanted))
-    factory.set_shared(True)
-    factory.connect("media-configure", configured)
+            def tick() -> bool:
+                clock.set_property("data", _clock_drawn(int(time.time()), *sides))
+                return True
+
+            tick()
+            GLib.timeout_add(500, tick)
+
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(wanted.port))
-    server.get_mount_points().add_factory("/live", factory)
+    auth = GstRtspServer.RTSPAuth()
+    if login:
+        user, _, password = login.partition(":")
+        token = GstRtspServer.RTSPToken()
+        token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "viewer")
+        if wanted.basic:
+            auth.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
+            auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+        else:
+            auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+            auth.add_digest(user, password, token)
+    if certificate:
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(certificate))
+    if login or certificate:
+        server.set_auth(auth)
+
+    for path, size in (("/live", wanted.size), ("/sub", wanted.sub)):
+        if not size:
+            continue
+        factory = GstRtspServer.RTSPMediaFactory()
+        factory.set_launch(_launch(wanted, size))
+        factory.set_shared(True)
+        factory.connect("media-configure", configured, size)
+        if login:
+            permissions = GstRtspServer.RTSPPermissions()
+            permissions.add_permission_for_role("viewer", "media.factory.access", True)
+            permissions.add_permission_for_role("viewer", "media.factory.construct", True)
+            factory.set_permissions(permissions)
+        server.get_mount_points().add_factory(path, factory)
 
     def connected(_server: object, client: object) -> None:
-        for method in ("describe", "setup", "play", "get-parameter"):
+        for method in ("describe", "setup", "play", "get-parameter", "teardown"):
             client.connect(  # type: ignore[attr-defined]
                 f"{method}-request",
                 lambda _client, ctx, name=method: seen.append(
@@ -160,24 +227,6 @@ def _serve(wanted: argparse.Namespace) -> None:
             )
 
     server.connect("client-connected", connected)
-    auth = GstRtspServer.RTSPAuth()
-    role = "anonymous"
-    if wanted.login:
-        role = "viewer"
-        user, _, password = wanted.login.partition(":")
-        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
-        token = GstRtspServer.RTSPToken()
-        token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, role)
-        auth.add_digest(user, password, token)
-        permissions = GstRtspServer.RTSPPermissions()
-        permissions.add_permission_for_role(role, "media.factory.access", True)
-        permissions.add_permission_for_role(role, "media.factory.construct", True)
-        factory.set_permissions(permissions)
-        server.set_auth(auth)
-    if wanted.scheme == "rtsps":
-        secure = GstRtspServer.RTSPAuth()
-        secure.set_tls_certificate(Gio.TlsCertificate.new_from_file(sys.stdin.readline().strip()))
-        server.set_auth(secure)
     server.attach(None)
     print(server.get_bound_port(), flush=True)
 
