@@ -60,11 +60,15 @@ class Mailbox:
             return frame
 
 
+def _live(camera: CameraConfig, clock: Clock) -> Source:
+    return open_source(camera, clock, realtime=True)
+
+
 class Capture:
     """Reads one camera into a one-slot mailbox; `run` is the body of its thread.
 
     `progress` is called at every frame and at least once a second while waiting to reconnect.
-    `wait(seconds)` and `rng` are replaced by tests that must not sleep.
+    `opener` makes the source anew for each try; `wait(seconds)` and `rng` are the back-off's.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Capture:
         clock: Clock,
         *,
         progress: Callable[[], None],
+        opener: Callable[[CameraConfig, Clock], Source] = _live,
         wait: Callable[[float], object] | None = None,
         rng: Callable[[], float] = random.random,
     ) -> None:
@@ -80,6 +85,7 @@ class Capture:
         self._camera = camera
         self._clock = clock
         self._progress = progress
+        self._opener = opener
         self._closed = threading.Event()
         self._wait = wait or self._closed.wait
         self._backoff = Backoff(rng)
@@ -101,31 +107,34 @@ class Capture:
 
     def run(self, stop: threading.Event) -> None:
         """Read until `stop` is set or the capture is closed."""
-        while not (stop.is_set() or self._closed.is_set()):
+        while not self._over(stop):
             started_ns = self._clock.now().mono_ns
             try:
                 self._read(stop)
             except CaptureError as error:
-                if not self._closed.is_set():
+                if not self._over(stop):
                     self._sit_out(error, (self._clock.now().mono_ns - started_ns) / 1e9, stop)
 
     def _read(self, stop: threading.Event) -> None:
         """One connection, from opening to its end."""
-        self._source = source = open_source(self._camera, self._clock, realtime=True)
+        self._source = source = self._opener(self._camera, self._clock)
         if self._closed.is_set():  # `close` came while it was opened, and closed nothing
             source.close()
         frozen = FrozenWatch()
         try:
             for frame in source.frames():
-                if stop.is_set() or self._closed.is_set():
+                if self._over(stop):
                     return
                 frozen.look(frame)
                 self._deliver(frame)
         finally:
             self._source = None
             source.close()
-        if not self._closed.is_set():
+        if not self._over(stop):
             raise CaptureError("the stream ended", why="ended")
+
+    def _over(self, stop: threading.Event) -> bool:
+        return stop.is_set() or self._closed.is_set()
 
     def _deliver(self, frame: Frame) -> None:
         self._stamps.append(frame.t_mono_ns)
@@ -147,7 +156,7 @@ class Capture:
             was, connected=False, since_mono_ns=since_ns, error=str(error), why=error.why
         )
         self._stamps.clear()
-        while wait_s > 0 and not (stop.is_set() or self._closed.is_set()):
+        while wait_s > 0 and not self._over(stop):
             self._progress()
             self._wait(min(_PROGRESS_S, wait_s))
             wait_s -= _PROGRESS_S
