@@ -28,6 +28,7 @@ from agent.records import (
     Event,
     Health,
     Message,
+    Moment,
     Phase,
     QueueHealth,
     Status,
@@ -40,6 +41,7 @@ OUTBOX = "outbox.db"
 _HEALTH_EVERY_S = 60.0
 _ABOUT_EVERY_S = 86_400.0
 _LOOK_S = 1.0  # without a frame for this long, time alone is told to the rules
+_SILENT_S = 15.0  # a capture that lives gives up a silent camera sooner than this
 # Of the 5 s that a stop may take: cameras end their occurrences, the writer stores them, the
 # publishers drain.
 _CAMERAS_STOP_S = 1.2
@@ -108,9 +110,8 @@ class CameraLoop:
             frame = self.capture.mailbox.take(_LOOK_S)
             self._pulse.beat(self._beats[1])
             if frame is None:
-                state = self.capture.state
-                lost = None if state.connected else state.why
-                messages: Sequence[Message] = pipeline.idle(self._clock.now(), lost=lost)
+                at = self._clock.now()
+                messages: Sequence[Message] = pipeline.idle(at, lost=self._why_lost(at))
             elif pace.due(frame.t_mono_ns):
                 seen = pipeline.frame(frame)
                 messages = seen.messages
@@ -121,6 +122,15 @@ class CameraLoop:
                 continue
             for message in messages:
                 writer.submit(message)
+
+    def _why_lost(self, at: Moment) -> str | None:
+        """The one word for why no frame comes; None while that means nothing."""
+        state = self.capture.state
+        if not state.connected:
+            return state.why
+        # Still connected by its own account: its thread died of a bug, or hangs.
+        silent_ns = at.mono_ns - (state.last_frame_mono_ns or state.since_mono_ns)
+        return "no-picture" if silent_ns > _SILENT_S * 1e9 else None
 
 
 class Box:

@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 _log = logging.getLogger(__name__)
 
@@ -40,12 +39,6 @@ class Pulse:
         }
 
 
-@dataclass(slots=True)
-class _Life:
-    started: float
-    backoff_s: float = _RESTART_FIRST_S
-
-
 class Loop:
     """One supervised thread: `body(stop)` runs until `stop` is set, and again when it dies."""
 
@@ -71,25 +64,24 @@ class Loop:
         return not self._thread.is_alive()
 
     def _live(self) -> None:
-        life = _Life(started=time.monotonic())
+        backoff_s = _RESTART_FIRST_S
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
                 self._body(self._stop)
-            except Exception:  # noqa: BLE001 - the one place: whatever it was, the box lives on
-                _log.exception("%s died and starts again in %.0f s", self.name, life.backoff_s)
-            else:
                 if self._stop.is_set():
                     return
                 _log.error("%s ended without being asked to", self.name)
+            except Exception:  # noqa: BLE001 - the one place: whatever it was, the box lives on
+                _log.exception("%s died", self.name)
             self.restarts += 1
-            self._wait(life)
+            if time.monotonic() - began > _STEADY_S:
+                backoff_s = _RESTART_FIRST_S
+            _log.info("%s starts again in %.0f s", self.name, backoff_s)
+            self._sit_out(backoff_s)
+            backoff_s = min(2 * backoff_s, _RESTART_LAST_S)
 
-    def _wait(self, life: _Life) -> None:
-        now = time.monotonic()
-        if now - life.started > _STEADY_S:
-            life.backoff_s = _RESTART_FIRST_S
-        deadline = now + life.backoff_s
-        while not self._stop.wait(0.5) and time.monotonic() < deadline:
+    def _sit_out(self, wait_s: float) -> None:
+        deadline = time.monotonic() + wait_s
+        while (left_s := deadline - time.monotonic()) > 0 and not self._stop.wait(min(left_s, 0.5)):
             self._pulse.beat(self.name)  # waiting to start again is progress
-        life.started = time.monotonic()
-        life.backoff_s = min(2 * life.backoff_s, _RESTART_LAST_S)
