@@ -1,0 +1,83 @@
+"""Vital signs on boards with and without sensors, and the word to systemd."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import numpy as np
+import pytest
+
+from agent import health
+from agent.health import CpuMeter, Systemd
+
+
+def test_rss_grows_with_what_is_held():
+    before_mb = health.rss_mb()
+    held = np.ones(50_000_000, dtype=np.uint8)
+    grown_mb = health.rss_mb() - before_mb
+    assert 40 < grown_mb < 70
+    assert held.nbytes == 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("content", "degrees"), [("61234\n", 61.234), ("", None), ("hot\n", None), (None, None)]
+)
+def test_temperature_is_absent_where_no_sensor_tells_it(tmp_path, monkeypatch, content, degrees):
+    sensor = tmp_path / "temp"
+    if content is not None:
+        sensor.write_text(content)
+    monkeypatch.setattr(health, "_TEMPERATURE", sensor)
+    assert health.temperature_c() == degrees
+
+
+@pytest.mark.parametrize(("content", "bits"), [("50005\n", 0x50005), ("0\n", 0), (None, None)])
+def test_throttling_is_absent_on_other_boards(tmp_path, monkeypatch, content, bits):
+    firmware = tmp_path / "get_throttled"
+    if content is not None:
+        firmware.write_text(content)
+    monkeypatch.setattr(health, "_THROTTLED", firmware)
+    assert health.throttled() == bits
+
+
+def test_disk_free_is_a_share_and_absent_without_the_folder(tmp_path):
+    free = health.disk_free_percent(tmp_path)
+    assert free is not None
+    assert 0 < free < 100
+    assert health.disk_free_percent(tmp_path / "gone") is None
+
+
+def test_cpu_is_of_the_time_since_the_last_look():
+    meter = CpuMeter()
+    until = time.process_time() + 0.2
+    while time.process_time() < until:
+        pass
+    assert meter.percent() > 30
+    time.sleep(0.3)
+    assert meter.percent() < 30
+
+
+@pytest.mark.parametrize("kind", ["path", "abstract"])
+def test_notify_reaches_the_socket_it_was_given(tmp_path, kind):
+    name = str(tmp_path / "notify") if kind == "path" else f"@mahalla-health-{tmp_path.name}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(name.replace("@", "\0", 1) if kind == "abstract" else name)
+        systemd.settimeout(2)
+        Systemd(name).notify("READY=1", "STATUS=two cameras")
+        assert systemd.recv(100) == b"READY=1\nSTATUS=two cameras"
+
+
+def test_notify_on_a_socket_nobody_reads_never_blocks(tmp_path):
+    name = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(name)
+        systemd = Systemd(name)
+        began = time.monotonic()
+        for _ in range(2000):
+            systemd.notify("WATCHDOG=1")
+        assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("address", [None, "", "/nowhere/notify", "@mahalla-nobody-is-here"])
+def test_notify_without_a_listener_is_silent(address):
+    Systemd(address).notify("READY=1")
