@@ -81,8 +81,15 @@ def _state_folder(config: Path) -> Path:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"{state}: {error.strerror}; make it writable") from error
+        raise _no_state(state, error) from error
     return state
+
+
+def _no_state(state: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{state}: cannot keep the state there: {error.strerror}; make it a folder that this "
+        "user may write"
+    )
 
 
 @contextmanager
@@ -91,7 +98,7 @@ def _alone(state: Path) -> Iterator[None]:
     try:
         lock = (state / "lock").open("w")
     except OSError as error:
-        raise StoreError(f"{state}: {error.strerror}; make it writable") from error
+        raise _no_state(state, error) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
