@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from agent import __version__, check, demo, replay, run, schema
 from agent.errors import AgentError, UsageError
@@ -24,9 +25,20 @@ exit codes: 0 ok, 1 a problem found, 2 wrong usage (run with a wrong configurati
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes options as they are written, and says in one line what is wrong."""
+
+    def __init__(self, **settings: Any) -> None:
+        # An abbreviation that works today is a script that breaks with the next option.
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="mahalla",
         description="Edge agent for on-site cameras: faces counted, vehicles seen, events sent.",
         epilog=_EPILOG,
@@ -42,10 +54,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors are one line on stderr."""
-    args = parser().parse_args(argv)
+    args = argparse.Namespace(command="", debug=False)
     try:
-        code: int = args.run(args)
-        sys.stdout.flush()
+        try:
+            parser().parse_args(argv, args)
+            code: int = args.run(args)
+        finally:
+            sys.stdout.flush()
         return code
     except AgentError as error:
         if args.debug:
@@ -55,8 +70,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `mahalla … | head` is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         return 0
+    except OSError as error:  # a full disk behind stdout, say; what has a better word has said it
+        if args.debug:
+            raise
+        _drop_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"mahalla {args.command}: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
+
+
+def _drop_stdout() -> None:
+    """What is still unsaid goes nowhere; the interpreter would try once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.errors import AgentError
+from agent.errors import AgentError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     from agent.embedded import EmbeddedBroker
     from agent.pipeline import Eyes
 
+    if args.seconds is not None and not args.seconds > 0:
+        raise UsageError("--seconds is above 0")
     clips = _clips()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     with ExitStack() as stack:
@@ -147,13 +149,15 @@ def _show(box: Box, view: _View, seconds: float | None) -> None:
     until_s = time.monotonic() + (seconds if seconds is not None else float("inf"))
     status_s = 0.0
     box.start()
-    while not ending and time.monotonic() < until_s:
-        view.show(0.2)
-        box.tick()
-        if time.monotonic() >= status_s:
-            status_s = time.monotonic() + _STATUS_EVERY_S
-            view.status(box)
-    box.stop("stop")
+    try:
+        while not ending and time.monotonic() < until_s:
+            view.show(0.2)
+            box.tick()
+            if time.monotonic() >= status_s:
+                status_s = time.monotonic() + _STATUS_EVERY_S
+                view.status(box)
+    finally:
+        box.stop("stop")
     view.show(0.5)
 
 

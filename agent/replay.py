@@ -50,12 +50,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.set_defaults(run=run)
 
 
+_LAST_UTC_MS = 253_402_300_799_999  # of the year 9999: an event id has 48 bits for its time
 _START_HELP = "when the clip begins, Unix ms or ISO 8601 (default 0)"
 
 
 def _utc_ms(text: str) -> int:
-    if text.isdigit():
-        return int(text)
+    if text.isdecimal():
+        return _in_range(int(text))
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
@@ -64,7 +65,13 @@ def _utc_ms(text: str) -> int:
         ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
-    return round(moment.timestamp() * 1000)
+    return _in_range(round(moment.timestamp() * 1000))
+
+
+def _in_range(utc_ms: int) -> int:
+    if not 0 <= utc_ms <= _LAST_UTC_MS:
+        raise argparse.ArgumentTypeError("is before 1970 or after 9999")
+    return utc_ms
 
 
 def run(args: argparse.Namespace) -> int:
@@ -116,6 +123,8 @@ def _config(args: argparse.Namespace) -> Config:
     from agent.config.model import CameraConfig, Config, InferConfig
     from agent.config.rules import rules_in_force
 
+    if args.threads < 1:
+        raise UsageError("--threads is at least 1")
     synthetic = args.clip.startswith("synthetic:")
     if synthetic and "seconds=" not in args.clip:
         raise UsageError(f"{args.clip} never ends; say how long: {args.clip}?seconds=20")

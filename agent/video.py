@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -31,10 +32,9 @@ class Video:
         self._path = path
         self._camera = camera
         self._stream: av.VideoStream | None = None
-        try:
+        with self._writing():
+            path.open("wb").close()  # av finds out with the first picture only
             self._container = av.open(str(path), "w", format="mp4")
-        except (FFmpegError, OSError) as error:
-            raise AgentError(f"{path}: cannot be written: {error.strerror}") from None
 
     def __enter__(self) -> Video:
         return self
@@ -45,10 +45,10 @@ class Video:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._stream is not None:
-            for packet in self._stream.encode():
-                self._container.mux(packet)
-        self._container.close()
+        with self._writing():
+            if self._stream is not None:
+                self._container.mux(self._stream.encode())
+            self._container.close()
 
     def add(self, frame: Frame, tracks: Sequence[Track]) -> None:
         """Draw `tracks` over the frame with everything in it pixelated: default deny."""
@@ -62,8 +62,15 @@ class Video:
                 _draw_track(masked, track)
         image = av.VideoFrame.from_ndarray(masked, format="rgb24")
         image.pts, image.time_base = round(frame.t_mono_ns / 1e6), _MS
-        for packet in self._opened(width, height).encode(image):
-            self._container.mux(packet)
+        with self._writing():
+            self._container.mux(self._opened(width, height).encode(image))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (FFmpegError, OSError) as error:
+            raise AgentError(f"{self._path}: cannot be written: {error.strerror}") from None
 
     def _opened(self, width: int, height: int) -> av.VideoStream:
         if self._stream is None:

@@ -159,6 +159,7 @@ def _answer(results: Sequence[Mapping[str, Any]], as_json: bool, words: Any) -> 
 
 
 def _bench(args: argparse.Namespace) -> int:
+    _check_threads(args)
     from agent.evaluate.golden import as_tensor, pattern
     from agent.health import rss_mb
     from agent.infer.model import open_model
@@ -191,6 +192,11 @@ def _bench(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_threads(args: argparse.Namespace) -> None:
+    if args.threads < 1:
+        raise UsageError("--threads is at least 1")
+
+
 def _milliseconds(work: Callable[..., object], *arguments: Any) -> float:
     began = time.perf_counter()
     work(*arguments)
@@ -204,6 +210,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from agent.infer.model import open_model
     from agent.infer.package import find_package
 
+    _check_threads(args)
     if args.budget < 1:
         raise UsageError("--budget is at least 1")
     if args.task == "plate":

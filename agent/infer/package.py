@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from agent.errors import ModelError
 from agent.records import KINDS
@@ -19,6 +19,7 @@ _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 CARD = "model.toml"
 HOW_TO_FETCH = "run: make setup (or python3 models/fetch.py)"
+_PIECE_BYTES = 65536
 _Made = TypeVar("_Made")
 
 
@@ -98,14 +99,24 @@ def load_package(directory: Path) -> ModelPackage:
 def check_file(package: ModelPackage) -> None:
     """Compare the model file with its sha256 before anything maps it; ModelError if it differs."""
     try:
-        content = package.file.read_bytes()
+        with package.file.open("rb") as file:
+            size, found = _digest(file)
     except OSError as error:
         raise ModelError(f"{package.file}: {error.strerror}; {HOW_TO_FETCH}") from error
-    if hashlib.sha256(content).hexdigest() != package.sha256:
+    if found != package.sha256:
         raise ModelError(
-            f"{package.file}: {len(content)} bytes, not the file whose sha256 {CARD} names "
+            f"{package.file}: {size} bytes, not the file whose sha256 {CARD} names "
             f"({package.sha256[:12]}…): truncated or changed; delete it and {HOW_TO_FETCH}"
         )
+
+
+def _digest(file: BinaryIO) -> tuple[int, str]:
+    """Length and sha256, read piece by piece: a whole model in memory is never given back."""
+    size, digest = 0, hashlib.sha256()
+    while piece := file.read(_PIECE_BYTES):
+        size += len(piece)
+        digest.update(piece)
+    return size, digest.hexdigest()
 
 
 def read_card(directory: Path) -> ModelPackage:
