@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Point = tuple[float, float]
-Floats = NDArray[np.floating]
+Floats: TypeAlias = "NDArray[np.floating]"
 
 
 def iou_matrix(a_xyxy: Floats, b_xyxy: Floats) -> Floats:
     """Intersection over union of every pair: (N, 4), (M, 4) -> (N, M)."""
+    import numpy as np  # here: the configuration needs polygons only, and no numpy to say --version
+
     if len(a_xyxy) == 0 or len(b_xyxy) == 0:
         return np.zeros((len(a_xyxy), len(b_xyxy)), dtype=np.float32)
     lo = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
@@ -64,6 +68,6 @@ def polygon_crosses_itself(polygon: Sequence[Point]) -> bool:
 
 def polygon_area(polygon: Sequence[Point]) -> float:
     """Absolute area by the shoelace formula."""
-    points = np.asarray(polygon, dtype=np.float64)
-    x, y = points[:, 0], points[:, 1]
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+    before = (polygon[-1], *polygon[:-1])
+    twice = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(before, polygon, strict=True))
+    return abs(twice) / 2
