@@ -76,8 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         _drop_stdout()
+        name = f"mahalla {args.command}".strip()
         where = f"{error.filename}: " if error.filename else ""
-        print(f"mahalla {args.command}: {where}{error.strerror or error}", file=sys.stderr)
+        print(f"{name}: {where}{error.strerror or error}", file=sys.stderr)
         return 1
 
 
