@@ -15,10 +15,13 @@ _LOOK_S = 1.0  # the picture is compared once a second: a minute needs no more
 # a still night from a dead sensor; 160 x 90 samples are enough to meet some.
 _COLUMNS, _ROWS = 160, 90
 _CELL = 10  # samples to a side of a cell: 16 x 9 cells
-# Re-encoding the same picture moves samples by a level or two at each keyframe.
+# Re-encoding the same picture moves most samples by a level or two at each keyframe, and a stray
+# one by more; noise, even what an encoder leaves of it, moves several in a cell.
 _LEVELS = 3
-# A burnt-in clock lies inside one box this large, of the 144 cells; a street does not.
-_CLOCK_CELLS = 18
+_STRAYS = 2
+# A burnt-in clock changes inside one box this large, of 16 x 9 cells; who crosses a street, be it
+# in a single row, does not stay in it.
+_CLOCK_CELLS = 15
 
 
 class FrozenWatch:
@@ -27,6 +30,7 @@ class FrozenWatch:
     def __init__(self, frozen_s: float = FROZEN_S) -> None:
         self._frozen_ns = round(frozen_s * 1e9)
         self._still: NDArray[np.int16] | None = None
+        self._changed = np.zeros((_ROWS // _CELL, _COLUMNS // _CELL), dtype=np.bool_)
         self._since_ns = 0
         self._looked_ns: int | None = None
 
@@ -35,8 +39,12 @@ class FrozenWatch:
             return
         self._looked_ns = frame.t_mono_ns
         samples = _samples(frame.picture.luma())
-        if self._still is None or _lives(self._still, samples):
+        if self._still is not None:
+            # All that changed since is kept: a clock stays in its place, a passer-by does not.
+            self._changed |= _changed_cells(self._still, samples)
+        if self._still is None or _larger_than_a_clock(self._changed):
             self._still = samples
+            self._changed[:] = False
             self._since_ns = frame.t_mono_ns
         elif frame.t_mono_ns - self._since_ns >= self._frozen_ns:
             held_s = (frame.t_mono_ns - self._since_ns) / 1e9
@@ -50,12 +58,15 @@ def _samples(luma: Image) -> NDArray[np.int16]:
     return samples
 
 
-def _lives(before: NDArray[np.int16], after: NDArray[np.int16]) -> bool:
-    """Whether more changed than one small box, wherever a clock may be."""
-    if before.shape != after.shape:
-        return True
-    changed = np.abs(after - before) > _LEVELS
-    cells = changed.reshape(_ROWS // _CELL, _CELL, _COLUMNS // _CELL, _CELL).any(axis=(1, 3))
+def _changed_cells(before: NDArray[np.int16], after: NDArray[np.int16]) -> NDArray[np.bool_]:
+    moved = np.abs(after - before) > _LEVELS
+    cells = moved.reshape(_ROWS // _CELL, _CELL, _COLUMNS // _CELL, _CELL).sum(axis=(1, 3))
+    changed: NDArray[np.bool_] = cells > _STRAYS
+    return changed
+
+
+def _larger_than_a_clock(cells: NDArray[np.bool_]) -> bool:
+    """Whether the changed cells span more than one small box, wherever a clock may be."""
     rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
     if not len(rows):
         return False
