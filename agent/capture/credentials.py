@@ -6,14 +6,14 @@ import base64
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import CaptureError
 
 _HASHES = {"MD5": "md5", "SHA-256": "sha256"}
-_PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]*))')
+_PARAMETER = re.compile(r'\b(\w+)=(?:"([^"]*)"|([^\s,]*))')
 
 
 class AuthenticationError(CaptureError):
@@ -51,8 +51,11 @@ def read_credentials(path: Path) -> Credentials:
 class Login:
     """Answers a camera's challenge: Digest (RFC 7616), Basic only where nothing else is offered."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(
+        self, credentials: Credentials, own_nonce: Callable[[], str] = secrets.token_urlsafe
+    ) -> None:
         self._credentials = credentials
+        self._own_nonce = own_nonce
         self._challenge: dict[str, str] | None = None
         self._uses = 0
 
@@ -93,7 +96,7 @@ class Login:
         fields = {"username": self._credentials.user, "realm": realm, "nonce": nonce, "uri": uri}
         plain = {"algorithm": algorithm} if "algorithm" in challenge else {}
         if "auth" in challenge.get("qop", "").replace(",", " ").split():
-            count, own = f"{self._uses:08x}", secrets.token_hex(8)
+            count, own = f"{self._uses:08x}", self._own_nonce()
             fields |= {"response": hashed(f"{secret}:{nonce}:{count}:{own}:auth:{asked}")}
             fields |= {"cnonce": own}
             plain |= {"qop": "auth", "nc": count}

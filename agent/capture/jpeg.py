@@ -52,6 +52,7 @@ def jpeg_headers(payload: bytes) -> tuple[bytes, bytes]:
     return b"", payload[at:]
 
 
+@lru_cache(maxsize=16)
 def _tables(quality: int) -> bytes:
     quality = min(max(quality, 1), 99)
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality

@@ -15,6 +15,8 @@ from agent.capture.jpeg import jpeg_headers
 # A keyframe of a 4K camera at its highest quality is 2 to 3 MB.
 MAX_UNIT_BYTES = 8_000_000
 
+_PIECE_BYTES = 64  # what a piece costs in memory beside its bytes, be it ever so small
+
 _START_CODE = b"\0\0\0\1"
 _HEADER = struct.Struct("!BBHII")
 _H264_KEY = 5  # IDR
@@ -100,14 +102,14 @@ class _Nals:
         return _START_CODE + nal
 
     def _split(self, payload: bytes) -> bytes:
-        found, at = b"", self._header_bytes
+        found, at = [], self._header_bytes
         while at + 2 < len(payload):
             size = int.from_bytes(payload[at : at + 2], "big")
             nal = payload[at + 2 : at + 2 + size]
             at += 2 + size
             if nal:
-                found += self._nal(self._kind(nal[0]), nal)
-        return found
+                found.append(self._nal(self._kind(nal[0]), nal))
+        return b"".join(found)
 
     def _continue(self, payload: bytes) -> bytes:
         flags, body = payload[self._header_bytes], payload[self._header_bytes + 1 :]
@@ -144,6 +146,8 @@ class _Jpeg:
         if offset != self._expected:  # a lost piece: the rest of this scan is noise
             return b""
         headers, scan = jpeg_headers(payload)
+        if not scan:  # else a first piece could come for ever, and bring its headers each time
+            return b""
         self._expected += len(scan)
         return (headers if offset == 0 else b"") + scan
 
@@ -187,7 +191,7 @@ class Depacketizer:
 
     def _add(self, payload: bytes) -> None:
         # Counted as received, because fragments wait inside the parts before they come out.
-        self._bytes += len(payload)
+        self._bytes += len(payload) + _PIECE_BYTES
         if self._bytes > MAX_UNIT_BYTES:
             self._begin()
         coded = self._parts.add(payload)

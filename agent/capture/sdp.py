@@ -59,7 +59,7 @@ def _attribute(name: str, text: str, payload_type: str) -> str:
 
 
 def _codec(attributes: dict[str, str], payload_type: str) -> str:
-    default = "0 JPEG/90000" if payload_type == _JPEG_PAYLOAD_TYPE else "0 unnamed"
+    default = "0 JPEG/90000" if payload_type == _JPEG_PAYLOAD_TYPE else ""
     name = attributes.get("rtpmap", default).partition(" ")[2].partition("/")[0].upper()
     if name not in CODECS:
         # What a camera calls its codec is its own text: only plain letters of it are repeated.
