@@ -1,0 +1,129 @@
+"""`mahalla demo` as people start it: with mosquitto, without it, without its clips."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from brokers import MOSQUITTO
+from daemon import MAHALLA
+from jsonschema_lite import complaints
+from samples import FACES, STREET, clip
+
+from agent import schema
+
+CAMERAS = ("gate", "street", "drawn")
+WITHOUT_MOSQUITTO = (
+    "import sys; from agent import cli, embedded;"
+    "embedded.find_mosquitto = lambda: None; sys.exit(cli.main(sys.argv[1:]))"
+)
+
+
+def demo(*arguments: str, program: list[str] | None = None, **environment: str):
+    return subprocess.run(
+        [*(program or [MAHALLA]), "demo", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(("broker", "seconds"), [("mosquitto", 12), ("iotcore", 8)])
+def test_demo_shows_events_of_all_cameras_and_sums_them_up(broker, seconds):
+    clip(FACES), clip(STREET)
+    program = [sys.executable, "-c", WITHOUT_MOSQUITTO]
+    if broker == "mosquitto":
+        if MOSQUITTO is None:
+            pytest.skip("mosquitto is not installed (apt install mosquitto)")
+        program = [MAHALLA]
+    else:
+        pytest.importorskip("iotcore", reason="iotcore is not installed")
+    began = time.monotonic()
+    done = demo("--seconds", str(seconds), program=program)
+    took_s = time.monotonic() - began
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert seconds < took_s < seconds + 12
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"broker {broker} on mqtt://127.0.0.1:")
+    bodies = [json.loads(line[line.index("{") :]) for line in lines if " e/" in line]
+    document = schema.events_schema()
+    for body in bodies:
+        assert list(complaints(body, document, document)) == []
+    assert {body["src"].split("/")[2] for body in bodies} == set(CAMERAS)
+    assert [body["sq"] for body in bodies] == list(range(1, len(bodies) + 1))
+    kinds = {body["k"] for body in bodies}
+    assert {"face.present", "vehicle.line", "vehicle.count"} <= kinds
+    for state in ("status", "about", "health"):
+        assert any(re.match(rf"\d\d:\d\d:\d\d {state} ", line) for line in lines), state
+    assert "\x1b" not in done.stdout  # no terminal, no tricks
+    summary = next(line for line in lines if re.match(r"\d+ events, \d+ bytes in ", line))
+    assert summary.startswith(f"{len(bodies)} events, ")
+    rows = dict.fromkeys(CAMERAS, 0)
+    for line in lines[lines.index(summary) + 1 :]:
+        name, kind, count = line.split()
+        assert "." in kind
+        rows[name] += int(count)
+    assert sum(rows.values()) == len(bodies)
+    assert all(rows.values())
+
+
+def test_demo_without_clips_says_how_to_get_them(tmp_path):
+    done = demo("--seconds", "1", MAHALLA_CLIPS=str(tmp_path))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"mahalla demo: {tmp_path / FACES} is missing; run `make demo`")
+    assert "--clips" in line
+    assert done.stdout == ""
+
+
+def test_demo_without_any_broker_says_what_to_install():
+    clip(FACES), clip(STREET)
+    nothing = WITHOUT_MOSQUITTO.replace("import sys;", "import sys; sys.modules['iotcore'] = None;")
+    done = demo("--seconds", "1", program=[sys.executable, "-c", nothing])
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "install mosquitto" in line
+
+
+def test_demo_ends_quietly_when_its_reader_goes():
+    clip(FACES), clip(STREET)
+    with subprocess.Popen(
+        [MAHALLA, "demo", "--seconds", "30"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stdout.readline().startswith("broker ")
+        child.stdout.close()
+        try:
+            assert child.wait(20) == 0
+            assert child.stderr.read() == ""
+        finally:
+            child.kill()
+
+
+def test_demo_interrupted_sums_up_and_exits():
+    clip(FACES), clip(STREET)
+    with subprocess.Popen(
+        [MAHALLA, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                if " e/" in line:
+                    break
+            child.send_signal(2)
+            rest, err = child.communicate(timeout=20)
+        finally:
+            child.kill()
+    assert child.returncode in (0, 1)  # 1: a camera had not said anything yet
+    assert err == ""
+    assert re.search(r"(?m)^\d+ events, ", rest)
