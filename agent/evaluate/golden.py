@@ -6,8 +6,10 @@ its order, `at_0`, `at_1`... (places in the flattened output) and `value_0`, `va
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,8 @@ from agent.infer.model import Model, Tensor
 from agent.infer.package import ModelPackage
 
 _VALUES = 1024  # kept of each output: enough that no broken layer slips through
+
+_UNREADABLE = (OSError, EOFError, BadZipFile, zlib.error, ValueError, KeyError, IndexError)
 
 
 def worst_deviation(model: Model, sample: Path) -> float:
@@ -31,7 +35,7 @@ def worst_deviation(model: Model, sample: Path) -> float:
                 _deviation(output, golden[f"at_{k}"], golden[f"value_{k}"])
                 for k, output in enumerate(outputs)
             )
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except _UNREADABLE as error:
         raise ModelError(f"{sample}: not a golden sample of this model: {error}") from error
 
 
@@ -59,10 +63,7 @@ def as_tensor(pixels: NDArray[np.uint8], package: ModelPackage) -> Tensor:
     expected = (package.height_px, package.width_px, 3)
     if pixels.shape != expected or pixels.dtype != np.uint8:
         raise ValueError(f"input is {pixels.dtype} {pixels.shape}, not uint8 {expected}")
-    low, high = package.value_range
-    scaled = pixels[None].astype(np.float32) * np.float32((high - low) / 255)
-    tensor: Tensor = scaled + np.float32(low)
-    return tensor
+    return package.levels[pixels[None]]
 
 
 def _deviation(output: Tensor, at: NDArray[np.int32], value: Tensor) -> float:
