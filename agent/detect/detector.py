@@ -35,8 +35,7 @@ class Detector:
         self._threshold = package.threshold if least_score is None else least_score
         self._size_px = (package.width_px, package.height_px)
         self._reach = Reach(lost_px=package.lost_px, sure_px=package.sure_px)
-        # One table look-up a sample scales, shifts and widens at once.
-        self._levels = np.linspace(*package.value_range, 256, dtype=np.float32)
+        self._levels = package.levels
         self._tensor = np.empty((1, package.height_px, package.width_px, 3), dtype=np.float32)
         # Kinds in one group suppress each other: what is a car is also a vehicle.
         names = ["vehicle" if kind in VEHICLES else kind for kind in self._decoder.kinds]
@@ -48,25 +47,34 @@ class Detector:
         small, large = frame.picture, frame.main or frame.picture
         view = self._view(WHOLE, small)
         found = self._see(small, view)
-        looks = [found]
-        for tile in self._tiles(found, view, small.width_px / small.height_px, look_at):
-            seen = self._see(large, tile)
-            looks.append(seen.only(trusted(seen.xyxy, tile)))
-        found = joined(looks)
+        if self._budget > 1:
+            found = self._closer(found, self._planned(view, small), large, look_at)
         found = found.only(found.scores >= self._threshold)
-        kept = suppress(found.xyxy, found.scores, self._groups[found.kinds], _IOU)
-        return [self._detection(found, place) for place in kept]
+        # Before the last suppression: of what reaches over the edge only what is seen is compared.
+        np.clip(found.xyxy, 0.0, 1.0, out=found.xyxy)
+        return [self._detection(found, place) for place in self._kept(found)]
 
-    def _tiles(
-        self, found: Candidates, view: Box, aspect: float, look_at: Sequence[Box]
-    ) -> list[Box]:
-        if self._budget < 2:
-            return []
+    def _closer(
+        self, found: Candidates, plan: TilePlan, picture: Picture, look_at: Sequence[Box]
+    ) -> Candidates:
+        """`found` after a closer look, which has the last word on small things."""
+        kept = self._kept(found)
+        hints = Hints(xyxy=found.xyxy[kept], weights=found.scores[kept])
+        looks = []
+        for tile in plan.choose(hints, look_at, self._budget - 1):
+            seen = self._see(picture, tile)
+            looks.append(seen.only(trusted(seen.xyxy, tile)))
+            found = found.only(~plan.settled(found.xyxy, tile))
+        return joined([found, *looks])
+
+    def _kept(self, found: Candidates) -> list[int]:
+        return suppress(found.xyxy, found.scores, self._groups[found.kinds], _IOU)
+
+    def _planned(self, view: Box, picture: Picture) -> TilePlan:
+        aspect = picture.width_px / picture.height_px
         if self._plan is None or self._plan[0] != aspect:
             self._plan = aspect, TilePlan(view, self._size_px, self._reach)
-        kept = suppress(found.xyxy, found.scores, self._groups[found.kinds], _IOU)
-        hints = Hints(xyxy=found.xyxy[kept], weights=found.scores[kept])
-        return self._plan[1].choose(hints, look_at, self._budget - 1)
+        return self._plan[1]
 
     def _view(self, box: Box, picture: Picture) -> Box:
         width_px, height_px = self._size_px
@@ -79,13 +87,13 @@ class Detector:
     def _see(self, picture: Picture, view: Box) -> Candidates:
         """One inference on `view`; candidates in fractions of the picture."""
         pixels = picture.rgb(view, *self._size_px)
-        cv2.LUT(pixels, self._levels, dst=self._tensor[0])
+        cv2.LUT(pixels, self._levels, dst=self._tensor[0])  # scales, shifts and widens at once
         least = min(self._threshold, _HINT) if self._budget > 1 else self._threshold
         found = self._decoder.decode(self._model.run(self._tensor), least).best(_MOST)
         return Candidates(xyxy=to_picture(found.xyxy, view), scores=found.scores, kinds=found.kinds)
 
     def _detection(self, found: Candidates, place: int) -> Detection:
-        x0, y0, x1, y1 = np.clip(found.xyxy[place], 0.0, 1.0).tolist()
+        x0, y0, x1, y1 = found.xyxy[place].tolist()
         return Detection(
             kind=self._decoder.kinds[found.kinds[place]],
             score=float(found.scores[place]),

@@ -62,7 +62,7 @@ class TilePlan:
         """
         things = _joined([hints, *(self._somewhere(box) for box in look_at)])
         chance = self._chances(things)
-        now = self._reach.chance(self._sizes(things))
+        now = self._reach.chance(self._sizes(things.xyxy))
         chosen = []
         for _ in range(most):
             gain = np.clip(chance - now, 0, None) @ things.weights
@@ -74,16 +74,25 @@ class TilePlan:
             now = np.maximum(now, chance[best])
         return chosen
 
+    def settled(self, xyxy: Floats, tile: Box) -> NDArray[np.bool_]:
+        """Which boxes (N, 4) of the first look a look at `tile` decides about.
+
+        They lie whole in it and are too small to be boxed well in the whole picture: there the
+        same face is often seen twice, beside itself, too far apart to suppress each other.
+        """
+        small: NDArray[np.bool_] = self._sizes(xyxy) < self._reach.sure_px
+        return small & trusted(xyxy, tile)
+
     def _chances(self, things: Hints) -> Floats:
         """(tiles, things): how likely each thing is found in each tile; 0 where it is cut."""
         tiles, boxes = self._tiles[:, None, :], things.xyxy[None, :, :]
         inside = (boxes[..., :2] >= tiles[..., :2]) & (boxes[..., 2:] <= tiles[..., 2:])
-        sizes = self._sizes(things)[None, :] * self._zoom[:, None]
+        sizes = self._sizes(things.xyxy)[None, :] * self._zoom[:, None]
         return np.where(inside.all(axis=2), self._reach.chance(sizes), np.float32(0))
 
-    def _sizes(self, things: Hints) -> Floats:
-        """Side in pixels of the input, geometric mean of width and height."""
-        sides = np.clip(things.xyxy[:, 2:] - things.xyxy[:, :2], 1e-6, None) * self._px
+    def _sizes(self, xyxy: Floats) -> Floats:
+        """Side in pixels of the first look's input, geometric mean of width and height."""
+        sides = np.clip(xyxy[:, 2:] - xyxy[:, :2], 1e-6, None) * self._px
         sizes: Floats = np.sqrt(sides.prod(axis=1))
         return sizes
 

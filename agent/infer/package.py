@@ -12,6 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent.errors import ModelError
 from agent.records import KINDS
 
@@ -59,6 +62,11 @@ class ModelPackage:
     figures: Mapping[str, Any]
     golden: tuple[Path, ...]
     golden_tolerance: float
+
+    @property
+    def levels(self) -> NDArray[np.float32]:
+        """(256,) what each value of an 8-bit sample is in the model's input."""
+        return np.linspace(*self.value_range, 256, dtype=np.float32)
 
 
 def models_dir() -> Path:
