@@ -33,7 +33,8 @@ def runtime() -> ModuleType:
 def load_delegate(library: str) -> Any:
     """The accelerator behind a shared library such as libedgetpu.so.1, or ModelError."""
     try:
-        ctypes.PyDLL(library)  # first: the runtime's own failure leaves a half-made object behind
+        # First by hand: where the runtime's own loading fails it leaves a half-made object behind.
+        ctypes.PyDLL(library).tflite_plugin_create_delegate  # noqa: B018 - is it one?
         return runtime().load_delegate(library)
     except (OSError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())
