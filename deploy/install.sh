@@ -36,11 +36,12 @@ trap 'rm -rf "${home:?}/${release:?}"' ERR
 
 echo "installing $release into $home/$release"
 deploy/make-venv.sh "$python" "$home/$release" deploy/locks/run.lock
-wheel=$(find dist -name "mahalla_agent-$version-*.whl" 2>/dev/null | head -1)
+built() { [ ! -d dist ] || find dist -name "mahalla_agent-$version-*.whl" -print -quit; }
+wheel=$(built)
 if [ -z "$wheel" ] || [ -n "$(find agent pyproject.toml -newer "$wheel" -name '*.*' -print -quit)" ]; then
     echo "building the wheel"
     make --silent wheel PYTHON="$python"
-    wheel=$(find dist -name "mahalla_agent-$version-*.whl" | head -1)
+    wheel=$(built)
 fi
 "$home/$release/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$wheel"
 
