@@ -14,10 +14,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from agent.capture.frames import Patience
 from agent.errors import CaptureError
 
 # A child that configures a sensor or a hardware decoder takes some seconds to its first picture.
-FIRST_S = 20.0
+PATIENT = Patience(open_s=20.0)
 _STOP_S = 1.0  # to let go of the camera when asked to; then it is killed
 _SAID_LINES = 20  # of what it prints, kept for the one line that tells why it ended
 _SAID_CHARACTERS = 300
@@ -62,27 +63,31 @@ class FrameChild:
 
     def read(self, size_bytes: int, within_s: float) -> bytearray:
         """Exactly so many bytes; CaptureError when the child ends or falls silent."""
-        taken, filled = bytearray(size_bytes), 0
-        deadline_s = time.monotonic() + within_s
-        view = memoryview(taken)
-        while filled < size_bytes:
-            left_s = max(0.0, deadline_s - time.monotonic())
-            if not select.select([self._pipe], [], [], left_s)[0]:
-                raise CaptureError(f"{self._what}: no picture for {within_s:.0f} s")
-            count = self._pipe.readinto(view[filled:])
-            if not count:
-                raise CaptureError(f"{self._what}: {self._last_words()}")
-            filled += count
+        taken = bytearray(size_bytes)
+        self._fill(memoryview(taken), time.monotonic() + within_s, within_s)
         return taken
 
     def read_line(self, within_s: float, most_bytes: int = 256) -> bytes:
         """A line without its end; byte by byte, because lines are short and pictures long."""
-        line = bytearray()
+        line, byte = bytearray(), bytearray(1)
+        deadline_s = time.monotonic() + within_s
         while not line.endswith(b"\n"):
             if len(line) > most_bytes:
                 raise CaptureError(f"{self._what}: does not write pictures")
-            line += self.read(1, within_s)
+            self._fill(memoryview(byte), deadline_s, within_s)
+            line += byte
         return bytes(line[:-1])
+
+    def _fill(self, taken: memoryview, deadline_s: float, within_s: float) -> None:
+        filled = 0
+        while filled < len(taken):
+            left_s = max(0.0, deadline_s - time.monotonic())
+            if not select.select([self._pipe], [], [], left_s)[0]:
+                raise CaptureError(f"{self._what}: no picture for {within_s:.0f} s")
+            count = self._pipe.readinto(taken[filled:])
+            if not count:
+                raise CaptureError(f"{self._what}: {self._last_words()}")
+            filled += count
 
     def stop(self) -> None:
         """Ends and reaps the child, in at most about a second; a reader wakes with its end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from agent.clock import Clock
@@ -15,9 +16,19 @@ MAX_WIDTH_PX = 4096
 MAX_HEIGHT_PX = 2304
 MAX_PIXELS = MAX_WIDTH_PX * MAX_HEIGHT_PX
 
-# A camera that sends nothing for this long is gone: the slowest useful one gives a picture a
-# second, and a keyframe interval of some seconds is not a silence because deltas come between.
-NO_PICTURE_S = 10.0
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a camera may take before it is given up, in seconds."""
+
+    # From connecting to playing: cameras that wake an encoder take up to 5.
+    open_s: float = 10.0
+    # Who sends nothing for this long is gone: the slowest useful camera gives a picture a second,
+    # and a keyframe interval of some seconds is no silence because deltas come between.
+    picture_s: float = 10.0
+
+
+PATIENT = Patience()
 
 
 class Source(Protocol):

@@ -10,8 +10,8 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from agent.capture.child import FIRST_S, FrameChild
-from agent.capture.frames import NO_PICTURE_S, FrameMaker, check_size
+from agent.capture.child import PATIENT, FrameChild
+from agent.capture.frames import FrameMaker, Patience, check_size
 from agent.capture.pictures import YuvPicture
 from agent.clock import Clock
 from agent.errors import CaptureError
@@ -27,7 +27,9 @@ _WHOLE_ROWS_PX = 8
 class GstSource:
     """The pictures of one pipeline; `! videoconvert ! ... ! fdsink` is put behind it."""
 
-    def __init__(self, camera_id: str, pipeline: str, clock: Clock) -> None:
+    def __init__(
+        self, camera_id: str, pipeline: str, clock: Clock, patience: Patience = PATIENT
+    ) -> None:
         try:
             words = shlex.split(pipeline)
         except ValueError as error:
@@ -39,6 +41,7 @@ class GstSource:
                 "gst: the pipeline holds a password, which the list of processes would show:"
                 " write the camera as rtsp:// with `auth`"
             )
+        self._patience = patience
         self._maker = FrameMaker(camera_id, clock)
         self._child = FrameChild(
             lambda pipe: ["gst-launch-1.0", "-q", *words, *_TAIL.format(pipe=pipe).split()], "gst"
@@ -46,11 +49,12 @@ class GstSource:
 
     def frames(self) -> Iterator[Frame]:
         try:
-            width, height = _size(self._child.read_line(FIRST_S))
+            width, height = _size(self._child.read_line(self._patience.open_s))
             size_bytes = width * height * 3 // 2
+            picture_s = self._patience.picture_s
             while True:
-                self._child.read_line(NO_PICTURE_S)  # FRAME
-                samples = self._child.read(size_bytes, NO_PICTURE_S)
+                self._child.read_line(picture_s)  # FRAME
+                samples = self._child.read(size_bytes, picture_s)
                 yield self._maker.now(YuvPicture.from_i420(samples, width, height))
         finally:
             self._child.release()

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from agent.capture.child import FIRST_S, FrameChild
-from agent.capture.frames import NO_PICTURE_S, FrameMaker, check_size
+from agent.capture.child import PATIENT, FrameChild
+from agent.capture.frames import FrameMaker, Patience, check_size
 from agent.capture.pictures import YuvPicture
 from agent.clock import Clock
 from agent.errors import CaptureError
@@ -41,12 +41,14 @@ class PicameraSource:
         camera_id: str,
         number: str,
         clock: Clock,
+        patience: Patience = PATIENT,
         *,
         python: str = "/usr/bin/python3",
         environment: Mapping[str, str] | None = None,
     ) -> None:
         if not number.isdecimal():
             raise CaptureError("picamera: wants a camera's number, like picamera:0")
+        self._patience = patience
         self._maker = FrameMaker(camera_id, clock)
         sizes = [str(side) for side in (*_MAIN_SIZE, *_LORES_SIZE)]
         # Out of the agent's virtual environment, whose numpy the system's Python cannot use.
@@ -60,9 +62,9 @@ class PicameraSource:
 
     def frames(self) -> Iterator[Frame]:
         try:
-            main, lores = _layout(self._child.read_line(FIRST_S))
+            main, lores = _layout(self._child.read_line(self._patience.open_s))
             while True:
-                (taken_ns,) = struct.unpack(">Q", self._child.read(8, NO_PICTURE_S))
+                (taken_ns,) = struct.unpack(">Q", self._child.read(8, self._patience.picture_s))
                 pictures = [self._picture(size) for size in (main, lores)]
                 age_ns = max(0, time.monotonic_ns() - taken_ns)
                 yield self._maker.now(pictures[1], age_ns=age_ns, main=pictures[0])
@@ -74,7 +76,7 @@ class PicameraSource:
 
     def _picture(self, size: _Size) -> YuvPicture:
         size_bytes = size.height_px * size.stride_bytes * 3 // 2
-        return YuvPicture.from_i420(self._child.read(size_bytes, NO_PICTURE_S), *size)
+        return YuvPicture.from_i420(self._child.read(size_bytes, self._patience.picture_s), *size)
 
 
 def _layout(line: bytes) -> tuple[_Size, _Size]:

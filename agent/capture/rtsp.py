@@ -19,15 +19,14 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from agent.capture.credentials import AuthenticationError, Credentials, Login
-from agent.capture.frames import NO_PICTURE_S
+from agent.capture.frames import PATIENT, Patience
 from agent.capture.rtp import AccessUnit, Depacketizer
 from agent.capture.sdp import VideoTrack, video_track
 from agent.errors import CaptureError
 
 log = logging.getLogger(__name__)
 
-OPEN_S = 10.0  # from connecting to the answer to PLAY; cameras waking an encoder take up to 5
-_POLL_S = 1.0  # how late a dead stream, or the time for a keep-alive, is noticed
+_POLL_S = 1.0  # how late the time for a keep-alive is noticed
 _READ_BYTES = 65536
 _MAX_HEADER_BYTES = 16384  # real answers stay under 1 kB
 _MAX_BODY_BYTES = 65536  # a description of several tracks is 2 kB
@@ -50,37 +49,48 @@ class Response(NamedTuple):
 class RtspSession:
     """One camera's video: opened, playing, closed."""
 
-    def __init__(self, url: str, credentials: Credentials | None) -> None:
-        parts = _split(url)
+    def __init__(
+        self, url: str, credentials: Credentials | None, patience: Patience = PATIENT
+    ) -> None:
+        self._where = parts = _split(url)
         self._url = f"{parts.scheme}://{parts.netloc}{parts.path or '/'}"
         self._url += f"?{parts.query}" if parts.query else ""
+        self._patience = patience
         self._login = Login(credentials) if credentials else None
+        self._proven = False
         self._sequence = 0
         self._session = ""
         self._channel = 0
         self._session_s = _SESSION_S
         self._keep_alive_method = "OPTIONS"
         self._received = bytearray()
-        self._expect_within(OPEN_S, f"the camera does not answer within {OPEN_S:.0f} s")
-        self._socket = _connect(parts)
-        try:
-            self.track = self._play()
-        except CaptureError:
-            self.close()
-            raise
+        self._socket: socket.socket | None = None
+        self._closed = False
+
+    def open(self) -> VideoTrack:
+        """Connects, logs in and lets the video play; what it is of."""
+        open_s = self._patience.open_s
+        self._expect_within(open_s, f"the camera does not answer within {open_s:.0f} s")
+        if not self._closed:
+            self._socket = _connect(self._where, open_s / 2)
+        if self._closed:  # now, or while it was connecting
+            raise CaptureError("closed")
+        track = self._play()
+        self._collect = Depacketizer(track.codec, track.payload_type)
+        return track
 
     def units(self) -> Iterator[AccessUnit]:
         """Coded pictures as they come; CaptureError when the camera falls silent or hangs up."""
-        collect = Depacketizer(self.track.codec, self.track.payload_type)
         keep_alive_s = time.monotonic() + self._session_s / 2
-        silence = f"no picture for {NO_PICTURE_S:.0f} s"
-        self._expect_within(NO_PICTURE_S, silence)
+        picture_s = self._patience.picture_s
+        silence = f"no picture for {picture_s:.0f} s"
+        self._expect_within(picture_s, silence)
         while True:
             packet = self._next_packet()
-            units = collect.push(packet, time.monotonic_ns()) if packet else []
+            units = self._collect.push(packet, time.monotonic_ns()) if packet else []
             if units:
                 yield from units
-                self._expect_within(NO_PICTURE_S, silence)
+                self._expect_within(picture_s, silence)
             self._check_deadline()
             if time.monotonic() >= keep_alive_s:
                 self._send(self._keep_alive_method, self._url)
@@ -88,12 +98,16 @@ class RtspSession:
 
     def close(self) -> None:
         """Hangs up; wakes a reader on another thread."""
-        with contextlib.suppress(OSError):
-            # Past the TLS layer, which must not be torn down under the reader's feet.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        self._closed = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                # Past the TLS layer, which must not be torn down under the reader's feet.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def release(self) -> None:
         """Closes the connection, once nobody reads from it any more."""
+        if self._socket is None:
+            return
         with contextlib.suppress(CaptureError):
             if self._session:
                 self._send("TEARDOWN", self._url)
@@ -139,6 +153,7 @@ class RtspSession:
             raise CaptureError(f"the camera redirects to {_host(response)}: not followed")
         if response.status != HTTPStatus.OK:
             raise CaptureError(f"the camera answers {method} with {_words(response.status)}")
+        self._proven = True
         return response
 
     def _answer_challenge(self, response: Response) -> None:
@@ -146,8 +161,10 @@ class RtspSession:
             raise AuthenticationError("the camera wants a user and password: give it `auth`")
         again = self._login.started
         stale = self._login.challenge(response.headers.get("www-authenticate", []))
-        if again and not stale:
+        # Many cameras do not say that a nonce is stale: who was let in before asks once more.
+        if again and not stale and not self._proven:
             raise AuthenticationError("the camera refuses the user or password in `auth`")
+        self._proven = False
 
     def _exchange(self, method: str, url: str, headers: dict[str, str] | None) -> Response:
         expected = self._send(method, url, headers)
@@ -165,7 +182,9 @@ class RtspSession:
         if login:
             fields["Authorization"] = login
         lines = [f"{method} {url} RTSP/1.0"] + [f"{name}: {text}" for name, text in fields.items()]
+        assert self._socket is not None
         try:
+            self._socket.settimeout(_POLL_S)
             self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
         except OSError as error:
             raise CaptureError(f"the connection broke: {_reason(error)}") from None
@@ -182,9 +201,11 @@ class RtspSession:
     def _next_packet(self) -> bytes | None:
         """The next RTP packet of the video, or None after a second or some other message."""
         message = self._next_message()
-        if isinstance(message, Response) and message.status == HTTPStatus.UNAUTHORIZED:
-            # A keep-alive found the nonce stale; the next one uses the new.
-            self._answer_challenge(message)
+        if isinstance(message, Response):
+            if message.status == HTTPStatus.UNAUTHORIZED:
+                # A keep-alive found the nonce stale; the next one uses the new.
+                self._answer_challenge(message)
+            self._proven |= message.status == HTTPStatus.OK
         if isinstance(message, bytes) and message[1] == self._channel:
             return message[4:]
         return None
@@ -229,7 +250,10 @@ class RtspSession:
     def _fill(self) -> bool:
         """Reads what has come; False when nothing did for a second."""
         self._check_deadline()  # here too, against a camera that feeds us byte by byte
+        assert self._socket is not None
+        left_s = self._deadline_s - time.monotonic()
         try:
+            self._socket.settimeout(min(_POLL_S, max(left_s, 0.01)))
             more = self._socket.recv(_READ_BYTES)
         except TimeoutError:
             return False
@@ -259,16 +283,21 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _connect(parts: SplitResult) -> socket.socket:
+def _connect(parts: SplitResult, within_s: float) -> socket.socket:
     where = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     try:
-        connection = socket.create_connection(where, timeout=OPEN_S / 2)
-        if parts.scheme == "rtsps":
-            connection = _encrypting().wrap_socket(connection, server_hostname=parts.hostname)
-        connection.settimeout(_POLL_S)
+        connection = socket.create_connection(where, timeout=within_s)
+        return _encrypted(connection, where[0]) if parts.scheme == "rtsps" else connection
     except (OSError, UnicodeError) as error:
         raise CaptureError(f"{where[0]}:{where[1]}: {_reason(error)}", why="unreachable") from None
-    return connection
+
+
+def _encrypted(connection: socket.socket, host: str) -> socket.socket:
+    try:
+        return _encrypting().wrap_socket(connection, server_hostname=host)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _encrypting() -> ssl.SSLContext:
@@ -286,7 +315,7 @@ def _parsed(head: bytes) -> tuple[int, dict[str, list[str]]]:
     words = first.split(" ")
     if words[0].startswith("RTSP/") and len(words) > 1 and words[1].isdecimal():
         status = int(words[1][:4])
-    elif words[-1].startswith("RTSP/"):
+    elif words[-1].startswith("RTSP/") and len(words) > 1:
         status = 0
     else:
         raise CaptureError("the camera does not speak RTSP")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from agent.capture.backoff import Backoff
 from agent.capture.credentials import Credentials, read_credentials
 from agent.capture.decoding import Decoder
-from agent.capture.frames import MAX_HEIGHT_PX, MAX_WIDTH_PX, NO_PICTURE_S, FrameMaker
+from agent.capture.frames import MAX_HEIGHT_PX, MAX_WIDTH_PX, PATIENT, FrameMaker, Patience
 from agent.capture.pictures import YuvPicture
 from agent.capture.rtp import AccessUnit
 from agent.capture.rtsp import RtspSession
@@ -32,28 +32,32 @@ _SAME_MOMENT_NS = 1_000_000_000
 class RtspSource:
     """One camera over RTSP; with a `detect_source` the frames are its, `main` the main stream's."""
 
-    def __init__(self, camera: CameraConfig, clock: Clock) -> None:
+    def __init__(self, camera: CameraConfig, clock: Clock, patience: Patience = PATIENT) -> None:
         credentials = read_credentials(camera.auth) if camera.auth else None
         self._maker = FrameMaker(camera.camera_id, clock)
-        self._session = RtspSession(camera.detect_source or camera.source, credentials)
+        self._patience = patience
+        self._session = RtspSession(camera.detect_source or camera.source, credentials, patience)
         self._main = None
         if camera.detect_source:
-            self._main = MainStream(camera.camera_id, camera.source, credentials)
+            self._main = MainStream(camera.camera_id, camera.source, credentials, patience)
 
     def frames(self) -> Iterator[Frame]:
-        decoder = Decoder(self._session.track.codec)
-        pending = self._session.track.parameter_sets
-        pictured_s = time.monotonic()
+        picture_s = self._patience.picture_s
         try:
+            track = self._session.open()
+            if self._main:
+                self._main.start()
+            decoder, pending = Decoder(track.codec), track.parameter_sets
+            pictured_s = time.monotonic()
             for unit in self._session.units():
                 pictures = decoder.decode(pending + unit.coded, unit.taken_ns)
                 pending = b""
                 for picture, taken_ns in pictures:
-                    pictured_s = time.monotonic()
                     yield self._frame(picture, taken_ns)
-                if time.monotonic() - pictured_s > NO_PICTURE_S:
+                    pictured_s = time.monotonic()
+                if time.monotonic() - pictured_s > picture_s:
                     raise CaptureError(
-                        f"no picture for {NO_PICTURE_S:.0f} s: what the camera sends is damaged"
+                        f"no picture for {picture_s:.0f} s: what the camera sends is damaged"
                         f" or larger than {MAX_WIDTH_PX} x {MAX_HEIGHT_PX}"
                     )
         finally:
@@ -76,10 +80,13 @@ class MainStream:
     full resolution only while somebody cuts crops out of it.
     """
 
-    def __init__(self, camera_id: str, url: str, credentials: Credentials | None) -> None:
+    def __init__(
+        self, camera_id: str, url: str, credentials: Credentials | None, patience: Patience
+    ) -> None:
         self._camera_id = camera_id
         self._url = url
         self._credentials = credentials
+        self._patience = patience
         self._kept: deque[AccessUnit] = deque()
         self._kept_bytes = 0
         self._kept_lock = threading.Lock()
@@ -91,8 +98,12 @@ class MainStream:
         self._latest: tuple[YuvPicture, int] | None = None
         self._session: RtspSession | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"main {camera_id}", daemon=True)
-        self._thread.start()
+        self._said = ""  # what its last loss was logged as
+
+    def start(self) -> None:
+        """Begins to read, in a thread of its own that ends with `close`."""
+        name = f"main {self._camera_id}"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def view(self, taken_ns: int, instead: Picture) -> Picture | None:
         """The main picture of that moment, to be decoded when touched; None with no stream."""
@@ -139,7 +150,7 @@ class MainStream:
                 self._decoded_ns = unit.taken_ns
 
     def _run(self) -> None:
-        backoff, said = Backoff(), ""
+        backoff = Backoff()
         while not self._stopping.is_set():
             started_s = time.monotonic()
             try:
@@ -147,20 +158,20 @@ class MainStream:
             except CaptureError as error:
                 if self._stopping.is_set():
                     return
-                if said != str(error):
+                if self._said != str(error):
                     log.warning("camera %s: main stream: %s", self._camera_id, error)
-                said = str(error)
+                self._said = str(error)
                 self._stopping.wait(backoff.after(error, time.monotonic() - started_s))
 
     def _read(self) -> None:
-        session = RtspSession(self._url, self._credentials)
-        self._session = session
+        self._session = session = RtspSession(self._url, self._credentials, self._patience)
         if self._stopping.is_set():
             session.close()
-        with self._kept_lock:
-            self._codec, self._parameter_sets = session.track.codec, session.track.parameter_sets
-            self._decoder = None
         try:
+            track = session.open()
+            with self._kept_lock:
+                self._codec, self._parameter_sets = track.codec, track.parameter_sets
+                self._decoder = None
             for unit in session.units():
                 self._keep(unit)
         finally:
@@ -169,6 +180,9 @@ class MainStream:
             session.release()
 
     def _keep(self, unit: AccessUnit) -> None:
+        if self._said:
+            log.info("camera %s: main stream: connected", self._camera_id)
+            self._said = ""
         with self._kept_lock:
             if unit.keyframe or self._kept_bytes > _KEPT_BYTES:
                 self._forget()

@@ -30,6 +30,7 @@ _ENCODERS = {
     "mjpeg": ("jpegenc", "jpegenc quality=85 ! rtpjpegpay name=pay0 pt=26"),
     "vp8": ("vp8enc", "vp8enc deadline=1 ! rtpvp8pay name=pay0 pt=96"),
 }  # fmt: skip
+_CLOCK = " ! videoconvert ! rsvgoverlay name=clock ! videoconvert ! video/x-raw,format=I420"
 _AUDIO = " audiotestsrc is-live=true ! alawenc ! rtppcmapay name=pay1 pt=8"
 
 
@@ -123,8 +124,8 @@ def _launch(wanted: argparse.Namespace, size: str) -> str:
     return (
         f"( videotestsrc is-live=true pattern={wanted.pattern}"
         f" ! video/x-raw,format=I420,width={width},height={height},framerate={wanted.fps}/1"
-        + (" ! videoconvert ! rsvgoverlay name=clock ! videoconvert" if wanted.clock else "")
-        + f" ! video/x-raw,format=I420 ! identity name=tap ! {_ENCODERS[wanted.codec][1]}".format(
+        + (_CLOCK if wanted.clock else "")
+        + f" ! identity name=tap ! {_ENCODERS[wanted.codec][1]}".format(
             gop=wanted.gop, kbits=wanted.kbits
         )
         + (_AUDIO if wanted.audio else "")
