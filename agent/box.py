@@ -40,7 +40,7 @@ OUTBOX = "outbox.db"
 
 _HEALTH_EVERY_S = 60.0
 _ABOUT_EVERY_S = 86_400.0
-_LOOK_S = 1.0  # without a frame for this long, time alone is told to the rules
+_LOOK_S = 0.25  # without a frame for this long, time alone is told to the rules
 _SILENT_S = 15.0  # a capture that lives gives up a silent camera sooner than this
 # Of the 5 s that a stop may take: cameras end their occurrences, the writer stores them, the
 # publishers drain.
@@ -222,6 +222,8 @@ class Box:
         for camera in self.cameras.values():
             camera.close(why)
         in_time = _end(self._camera_loops, _CAMERAS_STOP_S)
+        self._writer_loop.ask_to_stop()
+        self.writer.hurry()
         in_time &= _end([self._writer_loop], _WRITER_STOP_S)
         in_time &= _end(self._publisher_loops, _DRAIN_S + 0.2)
         self.outbox.close()

@@ -54,6 +54,10 @@ class OutboxWriter:
         if message.priority is Priority.ALERT:
             self._urgent.set()
 
+    def hurry(self) -> None:
+        """Store what waits at once; at the end there is no time to wait for more."""
+        self._urgent.set()
+
     def run(self, stop: threading.Event) -> None:
         """Store until `stop` is set, and what is left then."""
         batches = 0

@@ -126,6 +126,22 @@ def test_stop_stores_what_is_left():
     assert store.stored == [1, 2]
 
 
+def test_hurried_writer_stores_at_once_and_ends_when_asked_to():
+    store, stop = FakeStore(), threading.Event()
+    writer = OutboxWriter(store, batch_s=60)
+    thread = threading.Thread(target=writer.run, args=(stop,))
+    thread.start()
+    writer.submit(letter(1))
+    writer.hurry()
+    wait_until(lambda: store.stored == [1], 5, "it is stored")
+    writer.submit(letter(2))
+    stop.set()
+    writer.hurry()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert store.stored == [1, 2]
+
+
 def test_progress_is_told_while_the_disk_is_full():
     store, beats = FakeStore(), []
     store.full = True

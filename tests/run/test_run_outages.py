@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 
@@ -85,6 +86,23 @@ def test_kill_and_start_again_loses_nothing_committed_and_ends_what_was_open(tmp
     occurrences = {heard.json["id"] for heard in ear.events() if "s" in heard.json}
     ends = [heard.json["id"] for heard in ear.events() if heard.json.get("s") == "end"]
     assert sorted(ends) == sorted(occurrences)  # each ended once
+
+
+def test_outbox_that_is_damaged_is_set_aside_and_the_box_goes_on(tmp_path):
+    with (
+        Mosquitto(tmp_path) as broker,
+        Listener(broker.port, f"{ROOT}/e/#") as ear,
+        Agent(tmp_path, agent_yaml({"drawn": DRAWN}, broker.url), {"JOURNAL_STREAM": "8:1"}) as box,
+    ):
+        box.state.mkdir()
+        (box.state / "outbox.db").write_bytes(b"no database at all\n" * 500)
+        box.start()
+        ear.wait_for("/vehicle/line", sq=1)
+        assert box.stop()[0] == 0
+        assert len(list(box.state.glob("outbox.db.corrupt-*"))) == 1
+        lines = box.log().splitlines()
+        assert any(line.startswith("<3>") and "set aside" in line for line in lines)
+        assert all(re.match("<[346]>", line) for line in lines)  # as the journal reads levels
 
 
 def test_broker_that_refuses_every_event_does_not_stop_the_box(tmp_path):

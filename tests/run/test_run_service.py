@@ -72,6 +72,8 @@ def test_service_tells_its_supervisor_ready_alive_and_stopping(day):
 def test_service_stopped_while_busy_exits_0_in_time(day):
     assert day.code == 0, day.log
     assert day.stop_s < 5
+    assert "stopped" in day.log
+    assert "late" not in day.log.split()  # each part ended within its own share of the 5 s
     assert "Traceback" not in day.log
 
 
