@@ -11,7 +11,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from agent.capture.frames import Patience
@@ -20,7 +19,9 @@ from agent.errors import CaptureError
 # A child that configures a sensor or a hardware decoder takes some seconds to its first picture.
 PATIENT = Patience(open_s=20.0)
 _STOP_S = 1.0  # to let go of the camera when asked to; then it is killed
-_SAID_LINES = 20  # of what it prints, kept for the one line that tells why it ended
+# Of what it prints, kept for the one line that tells why it ended: the first errors name the
+# cause, those that follow only what came of it.
+_SAID_ERRORS = 3
 _SAID_CHARACTERS = 300
 _USER_IN_URL = re.compile(r"://[^/@\s]+@")
 
@@ -30,6 +31,8 @@ class FrameChild:
 
     `command` is told the number of the file descriptor to write to. It is not standard output,
     because camera libraries print there (libcamera, NVIDIA's argus) between the pictures.
+    A child that `polls` before it writes gets a pipe that never blocks it: one that is stuck in a
+    full pipe does not hear that it shall stop, and would have to be killed, camera and all.
     """
 
     def __init__(
@@ -37,10 +40,13 @@ class FrameChild:
         command: Callable[[int], Sequence[str]],
         what: str,
         environment: Mapping[str, str] | None = None,
+        *,
+        polls: bool = False,
     ) -> None:
         self._what = what
         ours, theirs = os.pipe()
         self._pipe = os.fdopen(ours, "rb", buffering=0)
+        os.set_blocking(theirs, not polls)
         words = list(command(theirs))
         try:
             self._child = subprocess.Popen(  # noqa: S603 - an argument list, no shell
@@ -57,7 +63,8 @@ class FrameChild:
             raise CaptureError(f"{words[0]}: cannot be started: {error.strerror}") from None
         finally:
             os.close(theirs)
-        self._said: deque[str] = deque(maxlen=_SAID_LINES)
+        self._errors: list[str] = []
+        self._said = "ended without a word"
         self._listener = threading.Thread(target=self._listen, name=f"said {what}", daemon=True)
         self._listener.start()
 
@@ -109,16 +116,18 @@ class FrameChild:
         assert self._child.stdout is not None
         with self._child.stdout as printed:
             for line in iter(lambda: printed.readline(_SAID_CHARACTERS), b""):
-                self._said.append(_USER_IN_URL.sub("://", line.decode("utf-8", "replace").strip()))
+                text = _USER_IN_URL.sub("://", line.decode("utf-8", "replace").strip())
+                self._said = text or self._said
+                new = "error" in text.lower() and text not in self._errors
+                if new and len(self._errors) < _SAID_ERRORS:
+                    self._errors.append(text)
 
     def _last_words(self) -> str:
         """Its lines that name an error, else its last line: what the child said, cut short."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(_STOP_S)
         self._listener.join(_STOP_S)
-        said = [line for line in self._said if line]
-        errors = [line for line in said if "error" in line.lower()]
-        return "; ".join(errors or said[-1:] or ["ended without a word"])[:_SAID_CHARACTERS]
+        return "; ".join(self._errors or [self._said])[:_SAID_CHARACTERS]
 
 
 def _leash(program: str) -> list[str]:

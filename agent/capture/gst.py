@@ -44,7 +44,9 @@ class GstSource:
         self._patience = patience
         self._maker = FrameMaker(camera_id, clock)
         self._child = FrameChild(
-            lambda pipe: ["gst-launch-1.0", "-q", *words, *_TAIL.format(pipe=pipe).split()], "gst"
+            lambda pipe: ["gst-launch-1.0", "-q", *words, *_TAIL.format(pipe=pipe).split()],
+            "gst",
+            polls=True,
         )
 
     def frames(self) -> Iterator[Frame]:

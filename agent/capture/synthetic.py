@@ -97,7 +97,8 @@ class SyntheticScene:
         rng = np.random.default_rng(int(numbers["seed"]))
         shape = (self.height_px + _NOISE_SHIFTS, self.width_px, 3)
         sigma = numbers["noise"]
-        self._noise = rng.normal(0, sigma, shape).astype(np.int8) if sigma else None
+        grain = np.rint(rng.normal(0, sigma, shape)).clip(-128, 127)
+        self._noise = grain.astype(np.int8) if sigma else None
 
     def truth(self, t_s: float) -> list[Detection]:
         """Everything in view `t_s` seconds after the start, cut at the picture's edge."""

@@ -7,7 +7,7 @@ kernel for ever and cannot be woken.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -25,16 +25,26 @@ _FOURCC = "MJPG"
 _WIDTH_PX, _HEIGHT_PX = 1920, 1080
 
 
+def _v4l2(device: str) -> cv2.VideoCapture:
+    return cv2.VideoCapture(device, cv2.CAP_V4L2)
+
+
 class V4l2Source:
     """The pictures of one video device, at the size nearest to 1920 x 1080 that it has."""
 
-    def __init__(self, camera_id: str, device: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        camera_id: str,
+        device: str,
+        clock: Clock,
+        opener: Callable[[str], cv2.VideoCapture] = _v4l2,
+    ) -> None:
         if not Path(device).exists():
             raise CaptureError(f"{device}: no such device: is the camera plugged in?")
         self._device = device
         self._maker = FrameMaker(camera_id, clock)
         self._closed = threading.Event()
-        self._camera = cv2.VideoCapture(device, cv2.CAP_V4L2)
+        self._camera = opener(device)
         if not self._camera.isOpened():
             self._camera.release()
             raise CaptureError(f"{device}: not a camera, in use, or not allowed (group video?)")
