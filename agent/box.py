@@ -74,9 +74,12 @@ class CameraLoop:
         yield Loop(self._beats[0], self.capture.run, self._pulse)
         yield Loop(self._beats[1], lambda stop: self._run(stop, writer), self._pulse)
 
-    def close(self, why: str) -> None:
-        """Let go of the camera; what is still open ends with `why` when the loop is stopped."""
+    def end_with(self, why: str) -> None:
+        """What is still open when the loop is stopped ends with `why`."""
         self._why = why
+
+    def close(self) -> None:
+        """Let go of the camera, which wakes the loop that waits for it."""
         self.capture.close()
 
     def health(self) -> CameraHealth:
@@ -166,6 +169,7 @@ class Box:
             Loop(f"publish {name}", publisher.run, self.pulse)
             for name, publisher in self.publishers.items()
         ]
+        self._stopped = False
         self._cpu = CpuMeter()
         self._health_due_s = self._about_due_s = 0.0
 
@@ -217,10 +221,18 @@ class Box:
     def stop(self, why: str) -> bool:
         """Cameras first, then what they said is stored, then it is sent; False when late.
 
-        Takes 5 s at the most: what cannot be sent by then waits on the disk.
+        Takes 5 s at the most: what cannot be sent by then waits on the disk. A box that has been
+        stopped is not stopped again.
         """
+        if self._stopped:
+            return True
+        self._stopped = True
         for camera in self.cameras.values():
-            camera.close(why)
+            camera.end_with(why)
+        for loop in self._camera_loops:
+            loop.ask_to_stop()
+        for camera in self.cameras.values():
+            camera.close()
         in_time = _end(self._camera_loops, _CAMERAS_STOP_S)
         self._writer_loop.ask_to_stop()
         self.writer.hurry()

@@ -45,8 +45,9 @@ class Daemon:
             if self._reloading and not self._stopping:
                 self._reloading = False
                 box = self._reloaded(box)
-            box.tick()
-            self._feed_watchdog(box)
+            if not self._stopping:
+                box.tick()
+                self._feed_watchdog(box)
         self._systemd.notify("STOPPING=1")
         in_time = box.stop("stop")
         _log.info("stopped%s", "" if in_time else " late: what was not sent is kept")
@@ -84,6 +85,8 @@ class Daemon:
             self._systemd.notify("READY=1")
             return old
         old.stop("reload")
+        if self._stopping:  # asked to stop meanwhile: there is no time to begin anew
+            return old
         new = Box(config, self._state, eyes)
         new.start()
         new.tell("config.changed", "reload")

@@ -46,10 +46,15 @@ def test_stop_without_a_broker_is_in_time_and_keeps_all_for_the_next_start(tmp_p
     assert len({heard.json["st"] for heard in ear.events()}) == 1
 
 
-def test_stop_with_a_broker_that_says_nothing_is_in_time(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
+def test_stop_with_a_broker_and_a_camera_that_say_nothing_is_in_time(tmp_path):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as deaf,
+        socket.create_server(("127.0.0.1", 0)) as deaf_camera,
+    ):
         url = f"mqtt://127.0.0.1:{deaf.getsockname()[1]}"
-        with Agent(tmp_path, agent_yaml(three_cameras(), url)) as agent:
+        source = f"rtsp://127.0.0.1:{deaf_camera.getsockname()[1]}/live"
+        cameras = three_cameras() | {"deaf": f"{{role: face, source: '{source}'}}"}
+        with Agent(tmp_path, agent_yaml(cameras, url)) as agent:
             agent.start()
             deaf.settimeout(10)
             caller, _ = deaf.accept()
@@ -59,6 +64,7 @@ def test_stop_with_a_broker_that_says_nothing_is_in_time(tmp_path):
             assert code == 0, agent.log()
             assert took_s < 5
             assert agent.stored(WAITING)
+            assert "ERROR" not in agent.log()
 
 
 def test_kill_and_start_again_loses_nothing_committed_and_ends_what_was_open(tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+
 from brokers import Mosquitto, free_port, wait_until
 from daemon import ROOT, Agent, agent_yaml
 from listener import Listener
@@ -28,6 +31,21 @@ def test_reload_of_a_wrong_file_is_refused_and_the_old_keeps_running(tmp_path):
         assert not [h for h in ear.heard if h.topic.endswith("config/changed")]
         assert all(h.json["up"] for h in ear.heard if h.topic.endswith("/status"))
         assert agent.stop()[0] == 0
+
+
+def test_stop_in_the_middle_of_a_reload_is_in_time(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"mqtt://127.0.0.1:{deaf.getsockname()[1]}"
+        with Agent(tmp_path, agent_yaml({"drawn": DRAWN}, url)) as agent:
+            agent.start()
+            deaf.settimeout(10)
+            caller, _ = deaf.accept()  # from now on the publisher waits for an answer
+            with caller:
+                agent.process.send_signal(signal.SIGHUP)
+                wait_until(lambda: agent.systemd.times("RELOADING=1"), what="it reloads")
+                code, took_s = agent.stop()
+        assert (code, took_s < 5) == (0, True), agent.log()
+        assert "Traceback" not in agent.log()
 
 
 def test_reload_that_asks_for_a_missing_model_is_refused(tmp_path, models):
