@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import sys
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -122,9 +123,11 @@ def _config(args: argparse.Namespace) -> Config:
     from agent.config.load import load
     from agent.config.model import CameraConfig, Config, InferConfig
     from agent.config.rules import rules_in_force
+    from agent.config.values import ID_PATTERN
 
     if args.threads < 1:
         raise UsageError("--threads is at least 1")
+    _refuse_to_overwrite(args)
     synthetic = args.clip.startswith("synthetic:")
     if synthetic and "seconds=" not in args.clip:
         raise UsageError(f"{args.clip} never ends; say how long: {args.clip}?seconds=20")
@@ -132,6 +135,10 @@ def _config(args: argparse.Namespace) -> Config:
     if args.config is None:
         if not args.role:
             raise UsageError(f"--role is missing ({', '.join(ROLES)}), or -c agent.yaml")
+        if args.camera and not re.fullmatch(ID_PATTERN, args.camera):
+            raise UsageError(
+                f"--camera {args.camera}: small letters, digits and - only, at most 31"
+            )
         preset = args.preset or "street"
         if preset not in PRESETS:
             raise UsageError(f"there is no preset {preset}; there are {', '.join(PRESETS)}")
@@ -154,6 +161,14 @@ def _config(args: argparse.Namespace) -> Config:
         raise UsageError(f"--camera is one of {', '.join(config.cameras)} in {args.config}")
     camera = replace(config.cameras[name], source=source, detect_source=None, auth=None)
     return replace(config, cameras={name: camera})
+
+
+def _refuse_to_overwrite(args: argparse.Namespace) -> None:
+    clip = Path(args.clip)
+    for option, name in (("--out", args.out), ("--video", args.video)):
+        path = Path(name) if name else None
+        if path is not None and clip.exists() and path.exists() and path.samefile(clip):
+            raise UsageError(f"{option} {name} is the clip itself; name another file")
 
 
 def _output(name: str) -> nullcontext[TextIO] | TextIO:

@@ -34,7 +34,7 @@ def demo(*arguments: str, program: list[str] | None = None, **environment: str):
     )
 
 
-@pytest.mark.parametrize(("broker", "seconds"), [("mosquitto", 12), ("iotcore", 8)])
+@pytest.mark.parametrize(("broker", "seconds"), [("mosquitto", 12), ("iotcore", 7)])
 def test_demo_shows_events_of_all_cameras_and_sums_them_up(broker, seconds):
     clip(FACES), clip(STREET)
     program = [sys.executable, "-c", WITHOUT_MOSQUITTO]

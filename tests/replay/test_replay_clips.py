@@ -28,10 +28,25 @@ GOLDEN = Path(__file__).parent / "golden"
 NEAR_MS = 1000  # another processor rounds otherwise: a frame or two more until something is sure
 
 
-def replay(*arguments: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [MAHALLA, "replay", *map(str, arguments)], capture_output=True, timeout=120
-    )
+def replays(*calls: list[object]) -> list[subprocess.CompletedProcess[bytes]]:
+    """All of them at the same time: a processor each, where there are two."""
+    children = [
+        subprocess.Popen(
+            [MAHALLA, "replay", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for arguments in calls
+    ]
+    try:
+        said = [child.communicate(timeout=120) for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    return [
+        subprocess.CompletedProcess(child.args, child.returncode, *each)
+        for child, each in zip(children, said, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -53,15 +68,15 @@ class Played:
 def played(request, tmp_path_factory) -> tuple[str, Played]:
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "carphone_face":
-        source, how = clip(FACES), ["--role", "face"]
+        source, how = clip(FACES), ["--role", "face", "--threads", "1"]
     else:
         config = folder / "agent.yaml"
         camera = street_camera().replace("role:", "rules: {vehicle.count: {per: 10s}}, role:")
-        config.write_text(agent_yaml({"street": camera}, "mqtt://127.0.0.1"))
+        one_thread = "infer: {threads: 1}\n"
+        config.write_text(agent_yaml({"street": camera}, "mqtt://127.0.0.1", one_thread))
         source, how = clip(STREET), ["-c", str(config)]
-    first = replay(source, *how)
     video, out = folder / "seen.mp4", folder / "again.jsonl"
-    second = replay(source, *how, "--video", video, "--out", out)
+    first, second = replays([source, *how], [source, *how, "--video", video, "--out", out])
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert second.stdout == b""
     return request.param, Played(source, first.stdout, first.stderr, out.read_bytes(), video)
@@ -172,7 +187,7 @@ def test_replay_of_a_damaged_clip_tells_what_it_saw_until_then(tmp_path):
     whole = clip(FACES).read_bytes()
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(whole[: len(whole) // 2])
-    done = replay(damaged, "--role", "face")
+    (done,) = replays([damaged, "--role", "face"])
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
     assert "damaged.mp4" in line
