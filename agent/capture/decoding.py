@@ -47,10 +47,9 @@ class Decoder:
         if len(self._taken_ns) > _REORDER_PICTURES:
             self._taken_ns.popitem(last=False)
         try:
-            frames = self._context.decode(packet)
+            return [
+                (YuvPicture.from_av(frame), self._taken_ns.pop(frame.pts or 0, taken_ns))
+                for frame in self._context.decode(packet)
+            ]
         except FFmpegError:
             return []
-        return [
-            (YuvPicture.from_av(frame), self._taken_ns.pop(frame.pts or 0, taken_ns))
-            for frame in frames
-        ]

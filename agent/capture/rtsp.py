@@ -8,7 +8,6 @@ Here nothing but the one connection to the configured host is ever opened.
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import socket
 import ssl
@@ -23,8 +22,6 @@ from agent.capture.frames import PATIENT, Patience
 from agent.capture.rtp import AccessUnit, Depacketizer
 from agent.capture.sdp import VideoTrack, video_track
 from agent.errors import CaptureError
-
-log = logging.getLogger(__name__)
 
 _POLL_S = 1.0  # how late the time for a keep-alive is noticed
 _READ_BYTES = 65536

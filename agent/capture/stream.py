@@ -22,9 +22,11 @@ from agent.records import Box, Frame, Image, Picture
 
 log = logging.getLogger(__name__)
 
-# The main stream since its last keyframe: 16 MB are ten seconds at 12 Mbit/s, more than any
-# camera spends between keyframes; one that does gives no main picture until the next.
+# The main stream since a keyframe: 16 MB are ten seconds at 12 Mbit/s, more than any camera
+# spends between keyframes; one that does gives no main picture until the next.
 _KEPT_BYTES = 16_000_000
+# A frame is looked at this much later at most: until then the keyframe before it is kept.
+_LATE_LOOK_NS = 1_000_000_000
 # Further apart than this the two streams show different moments, and a crop would miss its car.
 _SAME_MOMENT_NS = 1_000_000_000
 
@@ -74,7 +76,7 @@ class RtspSource:
 
 
 class MainStream:
-    """Keeps the main stream's packets since its last keyframe; decodes them when asked.
+    """Keeps the main stream's packets since a keyframe; decodes them when asked.
 
     Taking the packets off the wire costs a hundredth of decoding them, so a camera pays for its
     full resolution only while somebody cuts crops out of it.
@@ -142,8 +144,10 @@ class MainStream:
 
     def _decode(self, decoder: Decoder, units: list[AccessUnit], until_ns: int) -> None:
         """Goes on where the last look stopped, or starts at the keyframe that came since."""
+        keys_ns = [unit.taken_ns for unit in units if unit.keyframe and unit.taken_ns <= until_ns]
+        after_ns = max([self._decoded_ns, *(key_ns - 1 for key_ns in keys_ns)])
         for unit in units:
-            if self._decoded_ns < unit.taken_ns <= until_ns:
+            if after_ns < unit.taken_ns <= until_ns:
                 pictures = decoder.decode(self._pending + unit.coded, unit.taken_ns)
                 self._latest = pictures[-1] if pictures else self._latest
                 self._pending = b""
@@ -184,11 +188,23 @@ class MainStream:
             log.info("camera %s: main stream: connected", self._camera_id)
             self._said = ""
         with self._kept_lock:
-            if unit.keyframe or self._kept_bytes > _KEPT_BYTES:
+            if unit.keyframe:
+                self._forget_before(unit.taken_ns - _LATE_LOOK_NS)
+            if self._kept_bytes > _KEPT_BYTES:
+                self._forget_before(unit.taken_ns)
+            if self._kept_bytes > _KEPT_BYTES:
                 self._forget()
             if unit.keyframe or self._kept:
                 self._kept.append(unit)
                 self._kept_bytes += len(unit.coded)
+
+    def _forget_before(self, taken_ns: int) -> None:
+        """What no look at that time or later needs: all before its keyframe."""
+        keys = [
+            n for n, unit in enumerate(self._kept) if unit.keyframe and unit.taken_ns <= taken_ns
+        ]
+        for _ in range(keys[-1] if keys else 0):
+            self._kept_bytes -= len(self._kept.popleft().coded)
 
     def _forget(self) -> None:
         self._kept.clear()

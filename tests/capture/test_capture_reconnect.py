@@ -132,6 +132,12 @@ def test_state_while_frames_come_is_connected_with_their_rate(played):
     assert at_the_last_frame.error is None
 
 
+def test_rate_after_a_loss_is_of_the_new_frames_alone(played):
+    rates = []
+    run(played([6, AWAY], [2], progress=lambda camera: rates.append(camera.capture.state.fps)))
+    assert max(rates[-3:]) == pytest.approx(10)
+
+
 def test_state_of_a_lost_camera_says_why_and_since_when(played):
     state = run(played([3, AWAY], AWAY, AWAY)).capture.state
     assert not state.connected

@@ -1,6 +1,7 @@
 """RTP packets to coded pictures: whole, in fragments, damaged, hostile."""
 
 import random
+import re
 import struct
 import tracemalloc
 
@@ -86,6 +87,40 @@ def test_packets_of_another_type_are_let_go(drawn):
     sound = RtpPacker("h264", payload_type=8).packet(b"sound" * 9, 1)
     mixed = flat([packet, sound] for packet in packets)
     assert len(collected(mixed, "h264")) == 12
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_nal_unit_with_a_lost_piece_is_left_out_whole(drawn, codec):
+    whole = set(flat(nals(unit) for unit in drawn[codec]))
+    by_picture = packets_of(drawn[codec], codec, mtu=60)
+    for packets in by_picture[2:5]:
+        del packets[len(packets) // 2]
+    found = flat(nals(unit.coded) for unit in collected(flat(by_picture), codec))
+    assert set(found) <= whole
+    assert len(found) < len(flat(nals(unit) for unit in drawn[codec]))
+
+
+def nals(unit):
+    return [nal.rstrip(b"\0") for nal in re.split(rb"\x00\x00\x00?\x01", unit) if nal]
+
+
+def test_jpeg_with_a_lost_piece_is_left_out_whole(drawn):
+    by_picture = packets_of(drawn["mjpeg"], "mjpeg", mtu=100)
+    for packets in by_picture[2:5]:
+        del packets[len(packets) // 2]
+    del by_picture[7][0]
+    assert len(collected(flat(by_picture), "mjpeg")) == 8
+
+
+def test_jpeg_with_pieces_out_of_order_is_cut_where_they_are(drawn):
+    (packets,) = packets_of(drawn["mjpeg"][:1], "mjpeg", mtu=100)
+    payloads = [packet[12:] for packet in packets]
+    payloads[3], payloads[4] = payloads[4], payloads[3]
+    packer = RtpPacker("mjpeg")
+    last = len(payloads) - 1
+    mixed = [packer.packet(one, 1, marker=n == last) for n, one in enumerate(payloads)]
+    (unit,) = collected(mixed, "mjpeg")
+    assert len(unit.coded) < sum(map(len, payloads)) / 2 + 1000
 
 
 @pytest.mark.parametrize("codec", CODECS)

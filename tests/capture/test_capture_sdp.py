@@ -54,6 +54,12 @@ def test_jpeg_needs_no_rtpmap():
     assert video_track(video(number=26), BASE).codec == "mjpeg"
 
 
+def test_second_video_lends_nothing_to_the_first():
+    second = "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=control:second"
+    track = video_track(video(second, number=26), BASE)
+    assert (track.codec, track.control_url) == ("mjpeg", BASE)
+
+
 def test_h265_parameter_sets_come_in_their_order():
     coded = [base64.b64encode(name).decode() for name in (b"vps", b"sps", b"pps")]
     fmtp = f"a=fmtp:96 sprop-vps={coded[0]}; sprop-sps={coded[1]}; sprop-pps={coded[2]}"
