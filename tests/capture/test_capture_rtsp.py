@@ -274,7 +274,7 @@ def test_moving_picture_under_a_ticking_clock_is_not_frozen(served):
     server = served("--clock", "--fps", "5")
     watch = FrozenWatch(3)
     with opened(server.url) as source:
-        for frame in itertools.islice(source.frames(), 25):
+        for frame in itertools.islice(source.frames(), 20):
             watch.look(frame)
 
 
