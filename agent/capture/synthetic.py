@@ -1,18 +1,4 @@
-"""`synthetic:SCENE`: a scene drawn with known truth, for tests and the demo.
-
-Grammar: `NAME[?KEY=VALUE[&KEY=VALUE...]]`
-
-Names
-    street   cars pass both ways and a person walks; everything that moves is in the truth
-    parked   a street where nothing happens but one car that stands: the truth never changes
-    blank    grey, nothing in it
-Keys (default)
-    fps (10)         pictures a second, 1 to 60
-    size (640x360)   width x height in pixels, each 16 to 4096
-    noise (2)        standard deviation of the sensor's noise in grey levels, 0 to 30
-    clock (0)        1 burns the time of day in, as cameras do
-    seconds (0)      length of the scene; 0 never ends
-    seed (0)         another number, other noise
+"""`synthetic:SCENE`: a scene drawn with known truth; `agent/config/scenes.py` has its grammar.
 
 The scene is a pure function of time: the same `t_s` always gives the same truth and picture.
 """
@@ -24,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from urllib.parse import parse_qsl
 
 import cv2
 import numpy as np
@@ -32,6 +17,8 @@ import numpy as np
 from agent.capture.frames import FrameMaker
 from agent.capture.pictures import RgbPicture
 from agent.clock import Clock
+from agent.config.problems import Refusal
+from agent.config.scenes import parse_scene
 from agent.errors import CaptureError
 from agent.records import Box, Detection, Frame, Image
 
@@ -69,36 +56,24 @@ _STREET = (
     _Mover(kind="person", width=0.05, height=0.25, foot=0.42, speed=0.06, every_s=20, first_s=0),
 )
 _PARKED = Box(x0=0.4, y0=0.5, x1=0.65, y1=0.75)
-_SCENES = ("street", "parked", "blank")
-_RANGES = {
-    "fps": (1, 60),
-    "noise": (0, 30),
-    "clock": (0, 1),
-    "seconds": (0, 86400),
-    "seed": (0, 2**31),
-}
-_DEFAULTS = {"fps": 10.0, "noise": 2.0, "clock": 0.0, "seconds": 0.0, "seed": 0.0}
 
 
 class SyntheticScene:
     """One scene: what is in it at a time, and what that looks like."""
 
     def __init__(self, text: str) -> None:
-        self.name, _, query = text.partition("?")
-        if self.name not in _SCENES:
-            raise CaptureError(f"synthetic:{text}: no such scene; there are {', '.join(_SCENES)}")
-        values = dict(parse_qsl(query, keep_blank_values=True))
-        self.width_px, self.height_px = _size(text, values.pop("size", "640x360"))
-        numbers = _DEFAULTS | {key: _number(text, key, value) for key, value in values.items()}
-        self.fps = numbers["fps"]
-        self.seconds = numbers["seconds"]
-        self._clock = bool(numbers["clock"])
+        try:
+            scene = parse_scene(text)
+        except Refusal as refusal:
+            parts = (f"synthetic:{text}", refusal.what, refusal.allowed, refusal.hint)
+            raise CaptureError("; ".join(part for part in parts if part)) from None
+        self.name, self.fps, self.seconds = scene.name, scene.fps, scene.seconds
+        self.width_px, self.height_px = scene.width_px, scene.height_px
+        self._clock = scene.clock
         self._backdrop = _backdrop(self.name, self.width_px, self.height_px)
-        rng = np.random.default_rng(int(numbers["seed"]))
         shape = (self.height_px + _NOISE_SHIFTS, self.width_px, 3)
-        sigma = numbers["noise"]
-        grain = np.rint(rng.normal(0, sigma, shape)).clip(-128, 127)
-        self._noise = grain.astype(np.int8) if sigma else None
+        grain = np.rint(np.random.default_rng(scene.seed).normal(0, scene.noise, shape))
+        self._noise = grain.clip(-128, 127).astype(np.int8) if scene.noise else None
 
     def truth(self, t_s: float) -> list[Detection]:
         """Everything in view `t_s` seconds after the start, cut at the picture's edge."""
@@ -158,28 +133,6 @@ class SyntheticSource:
     def _over(self, number: int) -> bool:
         ended = 0 < self.scene.seconds <= number / self.scene.fps
         return self._closed.is_set() or ended
-
-
-def _number(text: str, key: str, value: str) -> float:
-    if key not in _RANGES:
-        raise CaptureError(f"synthetic:{text}: no key {key}; there are size, {', '.join(_RANGES)}")
-    low, high = _RANGES[key]
-    try:
-        number = float(value)
-    except ValueError:
-        number = float("nan")
-    if not low <= number <= high:
-        raise CaptureError(f"synthetic:{text}: {key} is a number from {low} to {high}")
-    return number
-
-
-def _size(text: str, value: str) -> tuple[int, int]:
-    width, _, height = value.partition("x")
-    if not (width.isdecimal() and height.isdecimal()) or not (
-        16 <= int(width) <= 4096 and 16 <= int(height) <= 4096
-    ):
-        raise CaptureError(f"synthetic:{text}: size is like 640x360, each side from 16 to 4096")
-    return int(width), int(height)
 
 
 def _cut(box: Box) -> Box:

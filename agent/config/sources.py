@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from agent.config.files import NamedFile
 from agent.config.place import Place
 from agent.config.problems import INLINE, LOGIN_FILE, Refusal, meant, nearest, quoted
+from agent.config.scenes import parse_scene
 
 GRAMMAR = (
     "one of rtsp(s)://HOST[:PORT]/PATH, picamera:N, v4l2:/dev/videoN, "
@@ -56,7 +57,8 @@ def _gst(text: str, place: Place) -> str:
 
 
 def _synthetic(text: str, place: Place) -> str:
-    return _matched(text, r"synthetic:[a-z0-9-]{1,31}", "synthetic: and the name of a scene")
+    parse_scene(text.removeprefix("synthetic:"))
+    return text
 
 
 def _matched(text: str, pattern: str, allowed: str) -> str:

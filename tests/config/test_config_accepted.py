@@ -130,6 +130,7 @@ def test_id_that_yaml_takes_for_something_else_stays_a_word(word: str, write: Wr
         "v4l2:/dev/video0",
         "'gst:nvarguscamerasrc ! video/x-raw(memory:NVMM),width=1920'",
         "synthetic:street",
+        "synthetic:parked?clock=1&size=1280x720",
     ],
 )
 def test_source_in_the_grammar_is_accepted_as_written(source: str, accept: Accept) -> None:
