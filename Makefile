@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+BUILD := .cache/build
 MODELS := models/face/face_detection_full_range.tflite models/object/ssd_mobilenetv2_openimages.tflite
 CLIPS := .cache/clips/carphone_pristine.mp4 .cache/clips/bikes.mp4
 
@@ -34,9 +35,9 @@ check: setup $(CLIPS) ## format, lint, strict types, import layers, then the tes
 bench: setup $(CLIPS) ## speed, memory and start-up as one table of ratios
 	$(BIN)/python tests/bench/bench.py $(ARGS)
 
-wheel: $(READY) ## dist/mahalla_agent-*.whl
+wheel: $(BUILD)/ready ## dist/mahalla_agent-*.whl
 	rm -rf dist
-	$(BIN)/python -m hatchling build -t wheel
+	$(BUILD)/bin/python -m hatchling build -t wheel
 
 clean: ## remove what the other targets made (downloads too)
 	rm -rf .venv .cache dist build $(MODELS)
@@ -45,6 +46,11 @@ clean: ## remove what the other targets made (downloads too)
 $(READY): deploy/locks/dev.lock pyproject.toml deploy/make-venv.sh
 	@deploy/make-venv.sh "$(PYTHON)" .venv deploy/locks/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The box builds its wheel too, and needs none of the tools above for that.
+$(BUILD)/ready: deploy/locks/build.lock deploy/make-venv.sh
+	@deploy/make-venv.sh "$(PYTHON)" $(BUILD) deploy/locks/build.lock
 	@touch $@
 
 $(MODELS) $(CLIPS) &: models/fetch.py models/face/model.toml models/object/model.toml models/clips.toml | $(READY)
