@@ -40,15 +40,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="sample clips, a broker and a live view of the events in this terminal",
         description="Run the agent on two real clips and a drawn scene, against a real broker "
         "(mosquitto where it is installed, else the embedded one), and show what a subscriber "
-        "receives. Ends with Ctrl-C or after --seconds.",
+        "receives: in words on a terminal, as the JSON that it is in a pipe. Ends with Ctrl-C "
+        "or after --seconds.",
         epilog="example: mahalla demo --seconds 30",
     )
     parser.add_argument("--seconds", metavar="N", type=float, help="stop by itself after N seconds")
+    parser.add_argument("--json", action="store_true", help="on a terminal too: events as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 1 when a clip gave no event."""
+    """Exit code 1 when it ran to its end and a camera had given no event."""
     from agent.box import Box
     from agent.embedded import EmbeddedBroker
     from agent.pipeline import Eyes
@@ -57,16 +59,19 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--seconds is above 0")
     clips = _clips()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    for number in (signal.SIGTERM, signal.SIGHUP):  # whatever ends us, the broker ends with us
+        signal.signal(number, signal.default_int_handler)
     with ExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mahalla-demo-")))
         broker = stack.enter_context(EmbeddedBroker())
         config = demo_config(clips, broker.url)
         box = Box(config, state, Eyes(config.cameras.values(), config.infer))
-        view = _View(config, sys.stdout)
+        view = _View(config, sys.stdout, as_json=args.json)
         stack.enter_context(_subscriber(broker.port, view.heard))
         print(f"broker {broker.name} on {broker.url}, topics sm/1/{SITE}/{BOX}/#; Ctrl-C ends it")
-        _show(box, view, args.seconds)
-    return view.summary()
+        interrupted = _show(box, view, args.seconds)
+    silent = view.summary()
+    return 1 if silent and not interrupted else 0
 
 
 def demo_config(clips: Mapping[str, Path], broker_url: str) -> Config:
@@ -141,10 +146,10 @@ def _subscriber(port: int, heard: queue.SimpleQueue[tuple[str, bytes]]) -> Itera
         client.loop_stop()
 
 
-def _show(box: Box, view: _View, seconds: float | None) -> None:
-    """Run the box until Ctrl-C or the time is over."""
+def _show(box: Box, view: _View, seconds: float | None) -> bool:
+    """Run the box until the time is over or somebody ends it; whether somebody did."""
     ending: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: ending.append(number))
     until_s = time.monotonic() + (seconds if seconds is not None else float("inf"))
     status_s = 0.0
@@ -159,16 +164,18 @@ def _show(box: Box, view: _View, seconds: float | None) -> None:
     finally:
         box.stop("stop")
     view.show(0.5)
+    return bool(ending)
 
 
 class _View:
     """Events scroll by, one status line stays below them on a terminal."""
 
-    def __init__(self, config: Config, stream: Any) -> None:
+    def __init__(self, config: Config, stream: Any, *, as_json: bool) -> None:
         self.heard: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
         self._cameras = tuple(config.cameras)
         self._stream = stream
         self._terminal = stream.isatty()
+        self._as_json = as_json or not self._terminal
         self._status = ""
         self._kinds: Counter[tuple[str, str]] = Counter()
         self._bytes = 0
@@ -194,8 +201,8 @@ class _View:
             self._stream.write(f"\r\x1b[K\x1b[7m{self._status[:width]}\x1b[0m")
             self._stream.flush()
 
-    def summary(self) -> int:
-        """What was received, and whether each camera gave something."""
+    def summary(self) -> list[str]:
+        """Say what was received; the cameras that gave nothing come back."""
         lasted_s = time.monotonic() - self._began_s
         number = sum(self._kinds.values())
         self._line(f"{number} events, {self._bytes} bytes in {lasted_s:.0f} s; {self._status}")
@@ -205,23 +212,51 @@ class _View:
         for name in silent:
             frames = self._frames.get(name, 0)
             self._line(f"  {name:<8}nothing, in {frames} frames looked at")
-        return 1 if silent else 0
+        if self._terminal:
+            self._line("The clips are short and run again and again, so the same people come back.")
+        return silent
 
     def _print(self, topic: str, payload: bytes) -> None:
         if topic.startswith("e/"):
             _, camera, kind = topic.split("/", 2)
-            self._kinds[camera, kind.replace("/", ".")] += 1
+            kind = kind.replace("/", ".")
+            self._kinds[camera, kind] += 1
             self._bytes += len(payload)
-            self._line(f"{time.strftime('%H:%M:%S')} {topic:<26} {payload.decode()}")
+            if self._as_json:
+                self._stamped(topic, payload.decode())
+            else:
+                words = in_words(json.loads(payload))
+                self._stamped(camera, f"{kind:<15}{words:<48}{len(payload):>4} bytes")
         elif topic == "status":
-            up = json.loads(payload).get("up")
-            self._line(f"{time.strftime('%H:%M:%S')} {topic:<26} {'up' if up else 'down'}")
+            self._stamped(topic, "up" if json.loads(payload).get("up") else "down")
         else:
-            self._line(f"{time.strftime('%H:%M:%S')} {topic:<26} {len(payload)} bytes, retained")
+            self._stamped(topic, f"{len(payload)} bytes, retained")
+
+    def _stamped(self, origin: str, text: str) -> None:
+        width = 27 if self._as_json else 9
+        self._line(f"{time.strftime('%H:%M:%S')} {origin:<{width}}{text}")
 
     def _line(self, text: str) -> None:
+        if self._terminal and not self._as_json:
+            text = text[: shutil.get_terminal_size().columns]
         self._stream.write(f"\r\x1b[K{text}\n" if self._terminal else f"{text}\n")
         self._stream.flush()
+
+
+def in_words(event: Mapping[str, Any]) -> str:
+    """What an event says, for people who see one for the first time."""
+    count, phase = event.get("c", 0), event.get("s")
+    thing = event.get("o") or event["k"].partition(".")[0]
+    many = f"{count} {thing}{'' if count == 1 else 's'}"
+    if event["k"].endswith(".count"):
+        return f"{many} in {event['per']} s"
+    if event["k"].endswith(".line"):
+        way = "left to right" if event["dir"] == "+" else "right to left"
+        return f"{thing} crosses {event['z']}, {way}, sure {event['q']}"
+    if event["k"] == "face.present":
+        ended = f"end after {event.get('dur', 0) / 1000:.0f} s, " if phase == "end" else ""
+        return f"{ended}{many} in view"
+    return " ".join(str(event[key]) for key in ("s", "why") if key in event)
 
 
 def _status_line(box: Box, health: Health) -> str:

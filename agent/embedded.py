@@ -57,7 +57,10 @@ class EmbeddedBroker:
         config = self._folder() / "mosquitto.conf"
         config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
         process = subprocess.Popen(  # noqa: S603 - our own file, no shell
-            [program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [program, "-c", str(config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us: the broker carries our last words first
         )
         self._running.callback(_end, process)
         _wait_for(self.port, process)
