@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
+import time
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from agent.config.certificates import dates_trouble, pair_trouble
 from agent.config.files import NamedFile, holds_certificate, holds_key
 from agent.config.model import BrokerConfig
 from agent.config.place import Place
@@ -27,6 +30,8 @@ SENDABLE = ("all", *KINDS_OF_EVENTS, *_GROUPS, *sorted(STATE_CHANNELS))
 PLACEHOLDERS = ("{site}", "{box}", "{camera}", "{kind}")
 _TOPIC_LIMIT_CHARS = 128
 _LITERAL = re.compile(r"[A-Za-z0-9_-]+")
+
+_RENEW_AHEAD_MS = 14 * 86_400_000
 
 _ADDRESS = "mqtts://HOST[:PORT]"
 _CERTIFICATES = "a broker knows the box by cert and key files, not by user and password"
@@ -122,6 +127,26 @@ def _broker(
     return BrokerConfig(commands=commands, receipt=receipt, **rest)
 
 
+_CERT = NamedFile(content=holds_certificate)
+_KEY = NamedFile(content=holds_key, private=True)
+
+
+def _check_certificate(broker: Place) -> None:
+    """Refuse a key of another certificate; warn of one that is, or soon will be, out of date."""
+    at_cert, at_key = broker.child("cert"), broker.child("key")
+    cert, key = _CERT.sound(at_cert), _KEY.sound(at_key)
+    if not at_cert or not cert:
+        return
+    try:
+        if at_key and key and pair_trouble(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), cert, key):
+            at_key.refuse(Refusal("does not fit the certificate in cert", "renew them together"))
+        trouble = dates_trouble(cert, round(time.time() * 1000), _RENEW_AHEAD_MS)
+    except (OSError, ValueError, IndexError):
+        return  # no certificate at all, so that no key fits it, or gone this moment
+    if trouble:
+        at_cert.warn(f"the certificate {trouble}")
+
+
 def _check_broker(broker: Place) -> None:
     said = {key: [text for text, _ in place.texts()] for key, place in broker.children().items()}
     encrypted = any(url.startswith("mqtts://") for url in said.get("url", ()))
@@ -130,6 +155,7 @@ def _check_broker(broker: Place) -> None:
     for one, other in (("cert", "key"), ("key", "cert")):
         if said.get(one) and not said.get(other):
             broker.refuse_key(Refusal(f"{other} is missing", f"{one} and {other} go together"))
+    _check_certificate(broker)
     receipt = (said.get("receipt") or ["puback"])[0]
     if said.get("protocol") == ["3.1.1"] and receipt == "puback":
         what = "a PUBACK of MQTT 3.1.1 carries no reason"
@@ -159,12 +185,12 @@ BROKER = Table(
         ),
         Field(
             name="cert",
-            kind=NamedFile(content=holds_certificate),
+            kind=_CERT,
             doc="certificate of this box",
         ),
         Field(
             name="key",
-            kind=NamedFile(content=holds_key, private=True),
+            kind=_KEY,
             doc="private key of this box, file of mode 0600",
         ),
         Field(

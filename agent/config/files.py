@@ -6,12 +6,12 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from agent.config.place import Place
-from agent.config.problems import INLINE, LOGIN_FILE, Refusal, quoted
+from agent.config.problems import INLINE, LOGIN_FILE, Refusal, Spoilt, quoted
 
 _PEM_FILE = "put the PEM text into a file and name it here"
 _RELATIVE = "a path relative to this file"
@@ -60,6 +60,16 @@ class NamedFile:
         path = Path(os.path.normpath(place.reading.folder / text))
         self._check(path, text, place)
         return path
+
+    def sound(self, place: Place | None) -> Path | None:
+        """The file there, if it is there and nothing is wrong with it; without any complaint."""
+        if place is None:
+            return None
+        try:
+            path = self.read(replace(place, reading=replace(place.reading, problems=[])))
+        except (Refusal, Spoilt):
+            return None  # reported where it was read
+        return path if path.is_file() else None
 
     def _refuse_inline(self, text: str) -> None:
         if "-----BEGIN" in text:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agent.config.certificates import dates_trouble, pair_trouble
 from agent.config.model import BrokerConfig
 from agent.errors import LinkError
 
@@ -61,13 +61,9 @@ def _show_self(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
     _check_readable(cert, "cert")
     if key is not None:
         _check_readable(key, "key")
-    try:
-        # The empty password keeps OpenSSL from asking at the terminal for an encrypted key.
-        context.load_cert_chain(cert, key, password="")
-    except ssl.SSLError as error:
-        raise LinkError(
-            f"{cert}: certificate and key {key or 'in it'} do not fit together; renew them"
-        ) from error
+    trouble = pair_trouble(context, cert, key)
+    if trouble:
+        raise LinkError(f"{cert}: {trouble}")
 
 
 def _check_readable(path: Path, what: str) -> None:
@@ -80,53 +76,5 @@ def _check_readable(path: Path, what: str) -> None:
 
 def certificate_trouble(cert: Path | None, utc_ms: int) -> str:
     """Why a certificate is of no use at this moment, or "" when its dates are right."""
-    if cert is None:
-        return ""
-    not_before_ms, not_after_ms = validity_ms(cert)
-    if utc_ms > not_after_ms:
-        return f"{cert} expired on {_day(not_after_ms)}; renew it"
-    if utc_ms < not_before_ms:
-        return f"{cert} is valid from {_day(not_before_ms)} on only; check the clock"
-    return ""
-
-
-def validity_ms(cert: Path) -> tuple[int, int]:
-    """Not-before and not-after (Unix ms) of the first certificate in a PEM file.
-
-    Walks the DER down to `validity` (RFC 5280, 4.1): the standard library decodes only the
-    certificates of peers.
-    """
-    pem = cert.read_text()
-    end = "-----END CERTIFICATE-----"
-    der = ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERT") : pem.index(end) + len(end)])
-    certificate, _ = _element(der, 0)
-    body, _ = _element(certificate, 0)
-    offset = 0
-    for _ in range(4 if body[0] == 0xA0 else 3):  # [version] serial signature issuer
-        _, offset = _element(body, offset)
-    validity, _ = _element(body, offset)
-    start, offset = _element(validity, 0)
-    stop, _ = _element(validity, offset)
-    return _moment_ms(start), _moment_ms(stop)
-
-
-def _element(der: bytes, offset: int) -> tuple[bytes, int]:
-    """Content of the DER element at `offset`, and where the next one begins."""
-    length, start = der[offset + 1], offset + 2
-    if length & 0x80:
-        size = length & 0x7F
-        length, start = int.from_bytes(der[start : start + size], "big"), start + size
-    return der[start : start + length], start + length
-
-
-def _moment_ms(text: bytes) -> int:
-    """UTCTime (years 1950 to 2049) or GeneralizedTime, always in Z."""
-    digits = text.decode("ascii").rstrip("Z")
-    if len(digits) == 12:
-        digits = ("19" if digits[0] >= "5" else "20") + digits
-    moment = datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=timezone.utc)
-    return round(moment.timestamp() * 1000)
-
-
-def _day(utc_ms: int) -> str:
-    return datetime.fromtimestamp(utc_ms / 1000, tz=timezone.utc).strftime("%Y-%m-%d")
+    trouble = dates_trouble(cert, utc_ms) if cert else ""
+    return f"{cert} {trouble}" if trouble else ""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
-KEY = "-----BEGIN PRIVATE KEY-----\nMA==\n-----END PRIVATE KEY-----\n"
+SIMULATORS = str(Path(__file__).parents[1] / "simulators")
+if SIMULATORS not in sys.path:
+    sys.path.insert(0, SIMULATORS)
+
+from brokers import Certificates  # noqa: E402 - from tests/simulators
 
 EXAMPLE = """\
 site: alpomish
@@ -48,24 +52,36 @@ timezone: Asia/Samarkand
 """Every key there is."""
 
 
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """PEM texts: an authority, and certificates and keys of this box, good for so many days."""
+    authority = Certificates(tmp_path_factory.mktemp("authority"))
+    texts = {"ca.pem": authority.ca.read_text()}
+    for name, days in (("box", 30), ("other", 30), ("old", -1), ("ending", 13), ("lasting", 15)):
+        cert, key = authority.issue(name, days=days)
+        texts |= {f"{name}.pem": cert.read_text(), f"{name}.key": key.read_text()}
+    return texts
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, certificates: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with every file that the cases name, fit for use."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     files = {
         "gate-in.cred": ("viewer:s3cret\n", 0o600),
         "open.cred": ("viewer:s3cret\n", 0o644),
         "odd.cred": ("only-a-word\n", 0o600),
-        "ca.pem": (CERTIFICATE, 0o644),
-        "box.pem": (CERTIFICATE, 0o644),
-        "box.key": (KEY, 0o600),
-        "open.key": (KEY, 0o640),
-        "locked.key": (KEY.replace("PRIVATE", "ENCRYPTED PRIVATE"), 0o600),
+        "open.key": (certificates["box.key"], 0o640),
+        "locked.key": (certificates["box.key"].replace("PRIVATE", "ENCRYPTED PRIVATE"), 0o600),
         "stolen.list": ("", 0o644),
         "local.list": ("", 0o644),
         "city.pub": ("", 0o644),
         "office.pub": ("", 0o644),
         "street.mp4": ("", 0o644),
+    }
+    files |= {
+        name: (text, 0o600 if name.endswith(".key") else 0o644)
+        for name, text in certificates.items()
     }
     for name, (text, mode) in files.items():
         (tmp_path / name).write_text(text)

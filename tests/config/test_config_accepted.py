@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,21 @@ def test_credential_of_systemd_is_resolved(
     config, warnings = accept(more="auth: cred:gate-in")
     assert config.cameras["gate-in"].auth == handed_over / "gate-in"
     assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "said"),
+    [("old", -1, "expired"), ("ending", 13, "expires"), ("lasting", 15, ""), ("box", 30, "")],
+)
+def test_certificate_at_its_end_is_a_warning(
+    name: str, days: int, said: str, accept: Accept
+) -> None:
+    _, warnings = accept(
+        broker=f"{{url: mqtts://office.lan, ca: ca.pem, cert: {name}.pem, key: {name}.key}}"
+    )
+    day = f"{datetime.now(timezone.utc) + timedelta(days=days):%Y-%m-%d}"
+    told = f"brokers.office.cert: the certificate {said} on {day}; renew it"
+    assert warnings == ([told] if said else [])
 
 
 def test_hotlist_that_has_not_arrived_is_a_warning(accept: Accept, folder: Path) -> None:
