@@ -61,9 +61,10 @@ class Daemon:
         self._wake.set()
 
     def _ready(self, config: Config) -> None:
-        status = f"STATUS={len(config.cameras)} cameras, {len(config.brokers)} brokers"
-        self._systemd.notify("READY=1", status)
-        _log.info("running %s/%s, %s", config.site, config.box, status.removeprefix("STATUS="))
+        cameras, brokers = ", ".join(config.cameras), ", ".join(config.brokers)
+        status = f"cameras {cameras}; brokers {brokers}"
+        self._systemd.notify("READY=1", f"STATUS={status}")
+        _log.info("running %s/%s: %s", config.site, config.box, status)
 
     def _feed_watchdog(self, box: Box) -> None:
         stale = box.pulse.stale(_STALE_S)
@@ -75,6 +76,7 @@ class Daemon:
     def _reloaded(self, old: Box) -> Box:
         """A box with the configuration as it is now, or the old one when that does not check."""
         self._systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        _log.info("reading %s again", self._path)
         try:
             config = load(self._path)
             cameras, eyes = config.cameras.values(), old.eyes
@@ -82,6 +84,10 @@ class Daemon:
                 eyes = Eyes(cameras, config.infer)
         except AgentError as error:
             _log.error("reload refused, the old configuration keeps running: %s", error)
+            self._systemd.notify("READY=1")
+            return old
+        if config == old.config:  # keys and passwords in files are read at each connection anyway
+            _log.info("nothing in it has changed")
             self._systemd.notify("READY=1")
             return old
         old.stop("reload")

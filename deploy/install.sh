@@ -20,7 +20,8 @@ case "${1:-}" in
 esac
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "needs root; run: sudo deploy/install.sh"
 
-python=${PYTHON:-python3}
+# The system's own Python: one in somebody's home folder is closed to the service.
+python=${PYTHON:-$([ -x /usr/bin/python3 ] && echo /usr/bin/python3 || echo python3)}
 version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' agent/__init__.py)
 home=$root/opt/mahalla
 # A second install of the same version must not write into the one that runs.
@@ -47,9 +48,10 @@ fi
 
 echo "fetching the models"
 "$home/$release/bin/python" models/fetch.py
-cp -r models "$home/$release/models"
+mkdir -p "$home/$release/share/mahalla"
+cp -r models "$home/$release/share/mahalla/"
 cp README.md "$home/$release/"
-MAHALLA_MODELS=$home/$release/models "$home/$release/bin/mahalla" models selftest
+"$home/$release/bin/mahalla" models selftest
 
 unit=$root/etc/systemd/system/mahalla.service
 mkdir -p "$(dirname "$unit")" "$root/etc/mahalla"

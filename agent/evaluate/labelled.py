@@ -54,8 +54,10 @@ def read_labels(path: Path, task: str) -> list[Labelled]:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AgentError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise AgentError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise AgentError(f"{path}: cannot be read: not text in UTF-8") from error
     labels = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -67,8 +69,8 @@ def read_labels(path: Path, task: str) -> list[Labelled]:
                     '{"file": "a.jpg", "w": 640, "h": 480, '
                     '"objects": [{"cls": "car", "box": [x1, y1, x2, y2]}]}'
                 ) from error
-    if not labels:
-        raise AgentError(f"{path}: no labels in it")
+    if not any(label.objects for label in labels):
+        raise AgentError(f"{path}: no labels of {', '.join(sorted(CLASSES[task]))} in it")
     return labels
 
 
@@ -140,9 +142,14 @@ def _box(raw: Any) -> tuple[float, float, float, float]:
 
 
 def _frame(labelled: Labelled) -> Frame:
-    pixels = cv2.imread(str(labelled.path), cv2.IMREAD_COLOR)
+    # Read here and decoded there: imread writes a warning of its own about a missing file.
+    try:
+        coded = np.fromfile(labelled.path, dtype=np.uint8)
+    except OSError as error:
+        raise AgentError(f"{labelled.path}: cannot be read: {error.strerror}") from error
+    pixels = cv2.imdecode(coded, cv2.IMREAD_COLOR) if coded.size else None
     if pixels is None:
-        raise AgentError(f"{labelled.path}: not a picture, or not there")
+        raise AgentError(f"{labelled.path}: not a picture")
     picture = RgbPicture(np.asarray(pixels, dtype=np.uint8), bgr=True)
     return Frame(
         camera_id="labels", seq=1, t_mono_ns=0, t_utc_ms=0, clock_synced=True, picture=picture

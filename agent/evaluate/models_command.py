@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _EXAMPLE = "example: mahalla models eval face labels.jsonl --json --predictions seen.jsonl"
 _TASKS = ("face", "object", "plate")
 _BENCH_RUNS = 60
+_MOST_THREADS = 8  # as in agent.yaml
 _SEEN_FROM = 0.02  # scores below this cannot change AP50 in the third digit
 
 
@@ -193,8 +194,8 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _check_threads(args: argparse.Namespace) -> None:
-    if args.threads < 1:
-        raise UsageError("--threads is at least 1")
+    if not 1 <= args.threads <= _MOST_THREADS:
+        raise UsageError(f"--threads is from 1 to {_MOST_THREADS}")
 
 
 def _milliseconds(work: Callable[..., object], *arguments: Any) -> float:

@@ -55,7 +55,8 @@ def open_model(package: ModelPackage, *, threads: int = 1, delegate: str | None 
         reason = " ".join(str(error).split())
         raise ModelError(f"{package.file}: the interpreter refuses it: {reason}") from error
     model = Model(package, interpreter)
-    _log.info("model %s %s, %d threads, %s", package.name, package.version, threads, delegate)
+    where = delegate or f"{threads} threads"
+    _log.info("model %s %s on %s", package.name, package.version, where)
     return model
 
 

@@ -21,7 +21,7 @@ from agent.records import KINDS
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 CARD = "model.toml"
-HOW_TO_FETCH = "run: make setup (or python3 models/fetch.py)"
+INSTALLED = Path(sys.prefix) / "share" / "mahalla" / "models"
 _PIECE_BYTES = 65536
 _Made = TypeVar("_Made")
 
@@ -77,14 +77,23 @@ def models_dir() -> Path:
     checkout = Path(__file__).resolve().parents[2] / "models"
     if any(checkout.glob(f"*/{CARD}")):
         return checkout
-    return Path(sys.prefix) / "share" / "mahalla" / "models"
+    return INSTALLED
+
+
+def _how_to_get(root: Path) -> str:
+    if root.is_relative_to(INSTALLED):
+        return "install the agent again: sudo deploy/install.sh"
+    return "run: make setup (or python3 models/fetch.py)"
 
 
 def package_dirs(root: Path) -> list[Path]:
-    """The folders under `root` that hold a model.toml; ModelError when there is none."""
-    found = sorted(card.parent for card in root.glob(f"*/{CARD}"))
+    """The folders under `root` that are packages, without their card too; ModelError if none."""
+    signs = (CARD, "golden", "*.tflite")
+    found = sorted({part.parent for sign in signs for part in root.glob(f"*/{sign}")})
     if not found:
-        raise ModelError(f"{root}: no model packages here; {HOW_TO_FETCH}, or set MAHALLA_MODELS")
+        raise ModelError(
+            f"{root}: no model packages here; {_how_to_get(root)}, or set MAHALLA_MODELS"
+        )
     return found
 
 
@@ -92,7 +101,7 @@ def find_package(task: str, root: Path | None = None) -> ModelPackage:
     """The package whose task is `task`, checked; ModelError when none is."""
     where = root or models_dir()
     for directory in package_dirs(where):
-        if read_card(directory).task == task:
+        if (directory / CARD).is_file() and read_card(directory).task == task:
             return load_package(directory)
     raise ModelError(f"{where}: no model package for the task {task}")
 
@@ -110,11 +119,12 @@ def check_file(package: ModelPackage) -> None:
         with package.file.open("rb") as file:
             size, found = _digest(file)
     except OSError as error:
-        raise ModelError(f"{package.file}: {error.strerror}; {HOW_TO_FETCH}") from error
+        what_to_do = _how_to_get(package.directory)
+        raise ModelError(f"{package.file}: {error.strerror}; {what_to_do}") from error
     if found != package.sha256:
         raise ModelError(
             f"{package.file}: {size} bytes, not the file whose sha256 {CARD} names "
-            f"({package.sha256[:12]}…): truncated or changed; delete it and {HOW_TO_FETCH}"
+            f"({package.sha256[:12]}…): truncated or changed; {_how_to_get(package.directory)}"
         )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 
+LAST_S = 20.0
+"""A broker that is back is found within this; a connection tried so often costs next to nothing."""
+
 
 class Backoff:
     """Delays that double from `first_s` to `last_s`, each cut at random to half or more.
@@ -12,7 +15,7 @@ class Backoff:
     """
 
     def __init__(
-        self, *, first_s: float = 1.0, last_s: float = 60.0, chance: random.Random | None = None
+        self, *, first_s: float = 1.0, last_s: float = LAST_S, chance: random.Random | None = None
     ) -> None:
         self._first_s = first_s
         self._last_s = last_s

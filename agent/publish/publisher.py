@@ -165,9 +165,9 @@ class Publisher:
         why = str(error)
         if endpoint.tls and not self.state.connected:
             trouble = certificate_trouble(self._broker.cert, self._clock.now().utc_ms)
-            why = f"{why}; {trouble}" if trouble else why
+            why = f"{endpoint}: {trouble}" if trouble else why  # brokers word it now so, now so
         if self.state.connected or self.state.error != why:
-            _log.warning("%s: %s", self._broker.broker_id, why)
+            _log.warning("%s: %s; trying again", self._broker.broker_id, why)
         self.state = LinkState(endpoint=str(endpoint), error=why)
 
     def _rest(self, stop: threading.Event, *, last_address: bool) -> None:

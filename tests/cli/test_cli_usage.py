@@ -108,7 +108,7 @@ def test_no_argument_is_cut_short_by_guessing():
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("nosuch",), ("models",), ("models", "nosuch"), ("replay",), ("run", "--fast"),
+    [("nosuch",), ("models",), ("models", "nosuch"), ("replay",), ("run", "--fast"),
      ("demo", "--seconds", "soon"), ("demo", "--seconds", "-1"), ("demo", "--seconds", "nan"),
      ("replay", "x.mp4"), ("replay", "synthetic:street", "--role", "face"),
      ("replay", "x.mp4", "--role", "face", "--preset", "beach"),
@@ -230,3 +230,10 @@ def test_commands_are_those_of_the_contract():
         pytest.skip("the contract is not beside this checkout")
     listed = set(re.findall(r"(?m)^\| `mahalla ([a-z]+)", CONTRACT.read_text("utf-8")))
     assert listed >= COMMAND_NAMES
+
+
+def test_no_words_at_all_show_what_there_is(capsys):
+    assert main([]) == 2
+    told = capsys.readouterr().err
+    for command in ("run", "demo", "replay", "check", "models", "schema"):
+        assert f"\n    {command} " in told

@@ -90,11 +90,10 @@ def test_install_gives_a_release_that_works_by_itself(installed, tmp_path):
 
     assert mahalla("--version").stdout == f"mahalla-agent {__version__}\n"
     assert "example: mahalla" in mahalla("--help").stdout
-    models = {"MAHALLA_MODELS": str(installed.home / "current" / "models")}
-    assert mahalla("models", "verify", **models).returncode == 0
-    played = mahalla("replay", str(clip(FACES)), "--role", "face", **models)
+    assert mahalla("models", "verify").returncode == 0
+    played = mahalla("replay", str(clip(FACES)), "--role", "face")
     assert (played.returncode, '"k":"face.present"' in played.stdout) == (0, True), played.stderr
-    where = mahalla("models", "eval", "plate", "x", **models)  # which agent is it that runs?
+    where = mahalla("models", "eval", "plate", "x")  # which agent is it that runs?
     assert where.returncode == 1
     python = installed.home / "current" / "bin" / "python"
     code = "import agent; print(agent.__file__)"

@@ -326,7 +326,11 @@ def test_eval_of_objects_merges_vehicles_and_says_so(mahalla, labels):
             '{"file": "a.png", "w": 5, "h": 5, "objects": [{"cls": "face", "box": [3, 0, 1, 2]}]}',
             "x.jsonl:1: not a label",
         ),
-        ('{"file": "a.png", "w": 5, "h": 5, "objects": []}', "not a picture, or not there"),
+        ('{"file": "a.png", "w": 5, "h": 5, "objects": []}', "no labels of face in it"),
+        (
+            '{"file": "a.png", "w": 5, "h": 5, "objects": [{"cls": "face", "box": [0, 0, 1, 2]}]}',
+            "a.png: cannot be read: No such file or directory",
+        ),
         ("", "no labels"),
     ],
 )
@@ -345,3 +349,12 @@ def test_eval_that_cannot_write_predictions_is_one_line(mahalla, labels, tmp_pat
     assert (code, out) == (1, "")
     (said,) = err.splitlines()
     assert str(gone) in said
+
+
+def test_package_without_its_card_is_missed(mahalla, models):
+    (models / "face" / "model.toml").unlink()
+    for verb in ("verify", "selftest"):
+        code, out, _ = mahalla(verb)
+        assert code == 1
+        (told,) = [line for line in out.splitlines() if line.startswith("face")]
+        assert "FAIL" in told and "model.toml: No such file" in told
