@@ -1,4 +1,4 @@
-"""`mahalla check`: every problem of a configuration, then what is sent to whom."""
+"""`mahalla check`: every problem of a configuration, then its cameras and what is sent to whom."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from agent.config.disclosure import Disclosure, disclose
 from agent.config.load import check
-from agent.config.model import Config
+from agent.config.model import BrokerConfig, CameraConfig, Config
 from agent.config.problems import Problem
+from agent.config.sending import STATE_CHANNELS
 from agent.errors import ConfigError
 
 OK, PROBLEM_FOUND, WRONG_USAGE = 0, 1, 2
+
+_LINE_KINDS = frozenset({"vehicle.line", "person.line"})
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,8 +28,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "check",
         help="every problem of a configuration, and what is sent to whom",
         description="Print every problem of a configuration, one a line with its place; when there "
-        "is no error, the table of what the box sends to whom. Exit 1 on an error; a warning is "
-        "none.",
+        "is no error, the cameras and the table of what the box sends to whom. Exit 1 on an "
+        "error; a warning is none.",
         epilog="example: mahalla check agent.yaml",
     )
     parser.add_argument("config", metavar="agent.yaml", type=Path, help="the configuration")
@@ -51,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
 def _as_json(config: Config | None, problems: list[Problem]) -> str:
     content = {
         "problems": [asdict(problem) for problem in problems],
+        "cameras": [_camera_facts(camera) for camera in config.cameras.values()] if config else [],
         "sends": [each.facts() for each in disclose(config)] if config else [],
     }
     return json.dumps(content, ensure_ascii=False, indent=2)
@@ -62,23 +67,56 @@ def _as_text(config: Config | None, problems: list[Problem]) -> Iterator[str]:
         return
     if problems:
         yield ""
+    yield f"Cameras of {config.site}/{config.box}"
+    yield ""
+    width = max(map(len, config.cameras))
+    for camera in config.cameras.values():
+        yield f"  {camera.camera_id:<{width}}  {_camera_line(camera)}"
+    yield ""
     yield f"What {config.site}/{config.box} sends"
     for each in disclose(config):
         yield ""
-        yield from _table(each)
+        yield from _table(each, config.brokers[each.broker])
 
 
-def _table(sent: Disclosure) -> Iterator[str]:
+def _camera_facts(camera: CameraConfig) -> dict[str, Any]:
+    lines = {name: list(line.counts) for name, line in camera.lines.items()}
+    return {
+        "camera": camera.camera_id,
+        "role": list(camera.roles),
+        "preset": camera.preset,
+        "lines": lines,
+    }
+
+
+def _camera_line(camera: CameraConfig) -> str:
+    lines = [f"line {name} counts {', '.join(line.counts)}" for name, line in camera.lines.items()]
+    if not lines and _LINE_KINDS & camera.rules.keys():
+        lines = ["no lines"]
+    return "; ".join([", ".join(camera.roles), f"preset {camera.preset}", *lines])
+
+
+def _table(sent: Disclosure, broker: BrokerConfig) -> Iterator[str]:
     yield f"to {sent.broker}"
     yield from _row("address", *sent.addresses)
     yield from _row("encrypted", sent.encrypted)
     yield from _row("events", *_event_lines(sent))
-    yield from _row("state of the box", ", ".join(sent.state) or "nothing")
+    yield from _row("state of the box", _state(sent, broker))
     yield from _row("pictures", sent.pictures)
     yield from _row("faces", sent.faces)
     yield from _row("plates", sent.plates)
     yield from _row("kept", sent.retention)
     yield from _row("commands", sent.commands)
+
+
+def _state(sent: Disclosure, broker: BrokerConfig) -> str:
+    """Which state is sent, and why: on the default tree `send` has no say in it."""
+    said = ", ".join(sent.state) or "nothing"
+    if broker.topic is None:
+        return f"{said} (whatever send lists: receivers need them)"
+    if len(sent.state) == len(STATE_CHANNELS):
+        return said
+    return f"{said} (under a topic of its own: what send lists by name)"
 
 
 def _event_lines(sent: Disclosure) -> list[str]:

@@ -39,19 +39,62 @@ def test_check_of_a_good_file_prints_what_is_sent(
     assert run(str(write(FACES))) == 0
     out = capsys.readouterr().out
     office, panel = out.split("\nto panel\n")
-    assert office.startswith("What alpomish/north-gate sends\n\nto office\n")
+    assert office.startswith(
+        "Cameras of alpomish/north-gate\n\n  gate-in  face; preset street\n\n"
+        "What alpomish/north-gate sends\n\nto office\n"
+    )
     assert "address           mqtts://office.lan:8883" in office
     assert "encrypted         yes (TLS); the box shows its own certificate" in office
     assert "face.present       faces in view: how many, never who" in office
     assert "vehicle.line" not in office
-    assert "state of the box  about, health, status" in office
+    assert "state of the box  about, health, status (whatever send lists: " in office
     assert "pictures          none leave the box" in office
     assert "nobody is recognised" in office
     assert "at most 7d; 1h more once delivered" in office
     assert "encrypted         no: the broker is on this box itself" in panel
     assert "events            camera.lost  no pictures from a camera" in panel
     assert "face" not in panel.replace("faces             nothing", "")
-    assert "state of the box  nothing" in panel
+    assert "state of the box  nothing (under a topic of its own: what send lists by name)" in panel
+
+
+@pytest.mark.parametrize(
+    ("broker", "state"),
+    [
+        ("send: vehicle.*", "about, health, status (whatever send lists: receivers need them)"),
+        ("send: [vehicle.*, status]", "about, health, status (whatever send lists: receivers"),
+        ("send: all, topic: '{site}/{box}/{kind}'", "nothing (under a topic of its own: "),
+        ("send: [vehicle.*, status], topic: '{site}/{box}/{kind}'", "status (under a topic of "),
+        ("send: [about, health, status], topic: '{site}/{box}/{kind}'", "about, health, status\n"),
+    ],
+)
+def test_check_says_which_state_a_broker_is_sent_and_why(
+    broker: str, state: str, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = FACES[: FACES.index("  office:")] + f"  city: {{url: mqtt://localhost, {broker}}}\n"
+    assert run(str(write(text))) == 0
+    assert f"  state of the box  {state}" in capsys.readouterr().out
+
+
+def test_check_shows_each_camera_in_one_line(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = (
+        "  road: {role: traffic, source: 'picamera:2'}\n"
+        "  gate-in:\n    {role: [face, traffic], source: 'picamera:1', preset: entrance, lines: {\n"
+        "     in: {from: [0, 0], to: [1, 1], counts: [car, person]},\n"
+        "     out: {from: [0, 1], to: [1, 0], counts: bus}}}\n"
+    )
+    path = write(FACES.replace("gate-in:", "yard:").replace("brokers:", f"{more}brokers:"))
+    assert run(str(path)) == 0
+    assert capsys.readouterr().out.splitlines()[:6] == [
+        "Cameras of alpomish/north-gate",
+        "",
+        "  yard     face; preset street",
+        "  road     traffic; preset street; no lines",
+        "  gate-in  face, traffic; preset entrance; line in counts car, person; "
+        "line out counts bus",
+        "",
+    ]
 
 
 def test_check_of_a_wrong_file_prints_problems_only(
@@ -73,7 +116,7 @@ def test_check_of_warnings_only_exits_0(
     assert run(str(write(example))) == 0
     out = capsys.readouterr().out
     assert out.count(": warning: ") == 11
-    assert "\n\nWhat alpomish/north-gate sends\n" in out
+    assert "\n\nCameras of alpomish/north-gate\n" in out
 
 
 def test_check_json_is_the_same_for_a_program(
@@ -92,6 +135,14 @@ def test_check_json_is_the_same_for_a_program(
         "hint": "",
         "severity": "warning",
     }
+    assert content["cameras"] == [
+        {
+            "camera": "gate-in",
+            "role": ["plate"],
+            "preset": "entrance",
+            "lines": {"in": ["car", "person"]},
+        }
+    ]
     assert [sent["broker"] for sent in content["sends"]] == ["office", "city"]
     assert list(content["sends"][1]["events"]) == ["camera.lost"]
 
@@ -107,7 +158,7 @@ def test_check_json_of_a_wrong_file_says_nothing_of_sending(
         "cameras",
         "brokers",
     }
-    assert content["sends"] == []
+    assert content["cameras"] == content["sends"] == []
 
 
 def test_check_of_no_file_is_wrong_usage(
