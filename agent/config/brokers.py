@@ -14,7 +14,7 @@ from agent.config.certificates import dates_trouble, pair_trouble
 from agent.config.files import NamedFile, holds_certificate, holds_key
 from agent.config.model import BrokerConfig
 from agent.config.place import Place
-from agent.config.problems import INLINE, Refusal, meant, nearest, one_of, quoted
+from agent.config.problems import BROKER_LOGIN, INLINE, Refusal, meant, nearest, one_of, quoted
 from agent.config.sending import STATE_CHANNELS
 from agent.config.sources import split_url
 from agent.config.tables import Field, MapOf, OneOrMany, Scalar, Table
@@ -34,13 +34,12 @@ _LITERAL = re.compile(r"[A-Za-z0-9_-]+")
 _RENEW_AHEAD_MS = 14 * 86_400_000
 
 _ADDRESS = "mqtts://HOST[:PORT]"
-_CERTIFICATES = "a broker knows the box by cert and key files, not by user and password"
 
 
 def _url(text: str) -> str:
     scheme, slashes, rest = text.partition("://")
     if "@" in rest:
-        raise Refusal(INLINE, _CERTIFICATES)
+        raise Refusal(INLINE, BROKER_LOGIN)
     if not slashes or scheme not in DEFAULT_PORTS:
         hint = meant("mqtts://…") if slashes or re.match(r"[A-Za-z0-9.-]+(:\d+)?$", text) else ""
         raise Refusal(f"{quoted(text)} is no broker address", _ADDRESS, hint)

@@ -12,7 +12,14 @@ from agent.config.hours import HOURS
 from agent.config.model import CameraConfig, LineConfig, Point
 from agent.config.place import Place
 from agent.config.problems import Refusal, Spoilt, nearest, one_of
-from agent.config.rules import PRESETS, ROLES, RuleBook, rules_in_force, warn_of_idle_rules
+from agent.config.rules import (
+    PRESETS,
+    ROLES,
+    RuleBook,
+    rules_in_force,
+    warn_of_idle_lines,
+    warn_of_idle_rules,
+)
 from agent.config.sources import Source, canonical
 from agent.config.tables import Checked, Field, ListOf, MapOf, OneOrMany, Table, counted
 from agent.config.values import IDENTIFIER, LANGUAGE, choice, number, words
@@ -106,7 +113,9 @@ def _check_camera(camera: Place) -> None:
     roles = frozenset(text for text, _ in role.texts()) if role else frozenset()
     if role and "plate" in roles:
         role.warn("plates are not read in this version", "vehicles are detected all the same")
-    warn_of_idle_rules(camera, roles & frozenset(ROLES))
+    roles &= frozenset(ROLES)
+    warn_of_idle_rules(camera, roles)
+    warn_of_idle_lines(camera, roles)
     _check_hours_of_rules(camera)
     source, detect = camera.child("source"), camera.child("detect_source")
     if source and detect and list(_texts(source)) == list(_texts(detect)):

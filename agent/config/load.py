@@ -26,7 +26,7 @@ def load(path: Path) -> Config:
     if config is None:
         raise InvalidConfig(problems)
     for problem in problems:
-        logger.warning("%s", problem)
+        logger.warning("%s", problem.logged())
     return config
 
 

@@ -10,6 +10,7 @@ from agent.errors import ConfigError
 
 INLINE = "secret written inline"
 LOGIN_FILE = "put user:password into a file of mode 0600 and name it in auth"
+BROKER_LOGIN = "a broker knows the box by cert and key files, not by user and password"
 
 _ECHO_LIMIT_CHARS = 40
 
@@ -28,9 +29,15 @@ class Problem:
     severity: str = "error"  # error | warning
 
     def __str__(self) -> str:
+        return self._told("" if self.severity == "error" else f"{self.severity}: ")
+
+    def logged(self) -> str:
+        """The same for a log, whose lines say by themselves how grave they are."""
+        return self._told("")
+
+    def _told(self, severity: str) -> str:
         where = f"{self.file}:{self.line}:{self.column}: "
         path = f"{self.path}: " if self.path else ""
-        severity = "" if self.severity == "error" else f"{self.severity}: "
         parts = (self.what, self.allowed, self.hint)
         return where + path + severity + "; ".join(part for part in parts if part)
 

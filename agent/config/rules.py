@@ -215,11 +215,22 @@ class RuleBook:
         return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
+def warn_of_idle_lines(camera: Place, roles: frozenset[str]) -> None:
+    """Warn of lines where none of the camera's roles sees what crosses them."""
+    lines, street = camera.child("lines"), RULES["vehicle.line"].roles
+    if lines and lines.children() and roles and not roles & street:
+        needed = f"lines need role {_any_of(street)}"
+        lines.refuse_key(Refusal("nothing crosses on this camera", needed), "warning")
+
+
 def warn_of_idle_rules(camera: Place, roles: frozenset[str]) -> None:
     """Warn of each rule that none of the camera's roles can feed."""
     rules = camera.child("rules")
     for name, entry in (rules.children() if rules else {}).items():
         if name in RULES and roles and not roles & RULES[name].roles:
-            needed = " or ".join(role for role in ROLES if role in RULES[name].roles)
-            idle = Refusal("never happens on this camera", f"it needs role {needed}")
-            entry.refuse_key(idle, "warning")
+            needed = f"it needs role {_any_of(RULES[name].roles)}"
+            entry.refuse_key(Refusal("never happens on this camera", needed), "warning")
+
+
+def _any_of(roles: frozenset[str]) -> str:
+    return " or ".join(role for role in ROLES if role in roles)

@@ -12,7 +12,16 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from agent.config.place import Kind, Place
-from agent.config.problems import INLINE, LOGIN_FILE, Refusal, Spoilt, nearest, one_of, quoted
+from agent.config.problems import (
+    BROKER_LOGIN,
+    INLINE,
+    LOGIN_FILE,
+    Refusal,
+    Spoilt,
+    nearest,
+    one_of,
+    quoted,
+)
 
 T = TypeVar("T")
 
@@ -236,4 +245,6 @@ def _field_schema(field: Field) -> dict[str, Any]:
 def _place_of_secrets(known: list[str]) -> str:
     if "auth" in known:
         return LOGIN_FILE
-    return "a secret is a file of mode 0600, named here by its path"
+    if "cert" in known:
+        return BROKER_LOGIN
+    return "no secret belongs here; those of cameras are files named in auth"

@@ -252,4 +252,8 @@ def test_load_logs_each_warning(
     with caplog.at_level(logging.WARNING, "agent.config.load"):
         load(write(example))
     assert len(caplog.messages) == 11
+    assert caplog.messages[0].endswith(
+        ":5:11: cameras.gate-in.role: plates are not read in this version; "
+        "vehicles are detected all the same"
+    )
     assert "s3cret" not in caplog.text

@@ -109,6 +109,21 @@ def test_rule_that_the_role_cannot_feed_is_a_warning(rules: Read) -> None:
     assert warnings == ["never happens on this camera"]
 
 
+@pytest.mark.parametrize(
+    ("role", "warned"), [("face", True), ("traffic", False), ("[face, traffic]", False)]
+)
+def test_lines_that_the_role_cannot_feed_are_a_warning(
+    role: str, warned: bool, write: Write
+) -> None:
+    lines = "lines: {in: {from: [0, 0], to: [1, 1], counts: [vehicle, person]}}, rules"
+    text = CAMERA.format(role=role, rules="{}", preset="street").replace("rules", lines)
+    _, problems = check(write(text))
+    assert [str(problem).partition("agent.yaml:")[2] for problem in problems] == [
+        "4:63: cameras.gate-in.lines: warning: nothing crosses on this camera; "
+        "lines need role traffic or plate"
+    ][: int(warned)]
+
+
 def test_rules_are_kinds_of_events() -> None:
     assert set(RULES) <= set(KINDS_OF_EVENTS)
 
