@@ -33,6 +33,23 @@ def test_reload_of_a_wrong_file_is_refused_and_the_old_keeps_running(tmp_path):
         assert agent.stop()[0] == 0
 
 
+def test_reload_of_an_unchanged_file_touches_nothing(tmp_path):
+    with (
+        Mosquitto(tmp_path) as broker,
+        Listener(broker.port, f"{ROOT}/#") as ear,
+        Agent(tmp_path, agent_yaml({"drawn": DRAWN}, broker.url)) as agent,
+    ):
+        agent.start()
+        ear.wait_for("/status", up=1)
+        agent.reload(agent.config.read_text())
+        assert "nothing in it has changed" in agent.log()
+        told = len(ear.events())
+        wait_until(lambda: len(ear.events()) > told, 15, "events go on")
+        assert agent.log().count("connected to") == 1
+        assert not [h for h in ear.heard if h.topic.endswith("config/changed")]
+        assert agent.stop()[0] == 0
+
+
 def test_stop_in_the_middle_of_a_reload_is_in_time(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"mqtt://127.0.0.1:{deaf.getsockname()[1]}"
@@ -41,6 +58,7 @@ def test_stop_in_the_middle_of_a_reload_is_in_time(tmp_path):
             deaf.settimeout(10)
             caller, _ = deaf.accept()  # from now on the publisher waits for an answer
             with caller:
+                agent.config.write_text(agent_yaml({"other": DRAWN}, url))
                 agent.process.send_signal(signal.SIGHUP)
                 wait_until(lambda: agent.systemd.times("RELOADING=1"), what="it reloads")
                 code, took_s = agent.stop()
