@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import pwd
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,6 +21,7 @@ from agent.errors import ConfigError
 
 OK, PROBLEM_FOUND, WRONG_USAGE = 0, 1, 2
 
+_SERVICE_USER = "mahalla"
 _LINE_KINDS = frozenset({"vehicle.line", "person.line"})
 
 
@@ -44,12 +47,31 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"mahalla check: {error}", file=sys.stderr)
         return WRONG_USAGE
+    _tell_root()
     if args.json:
         print(_as_json(config, problems))
     else:
         for line in _as_text(config, problems):
             print(line)
     return PROBLEM_FOUND if config is None else OK
+
+
+def _tell_root() -> None:
+    """Root can read every file; the user that the service runs as perhaps cannot."""
+    if os.geteuid() == 0 and _exists(_SERVICE_USER):
+        as_service = f"sudo -u {_SERVICE_USER} … check sees what it sees"
+        print(
+            f"mahalla check: you are root; the agent runs as user {_SERVICE_USER}: {as_service}",
+            file=sys.stderr,
+        )
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
 
 
 def _as_json(config: Config | None, problems: list[Problem]) -> str:

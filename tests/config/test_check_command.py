@@ -178,6 +178,28 @@ def test_check_of_a_folder_is_wrong_usage(
     assert "Is a directory" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("euid", "users", "told"),
+    [(0, {"mahalla"}, True), (0, set(), False), (1000, {"mahalla"}, False)],
+)
+def test_check_tells_root_that_the_service_is_another_user(
+    euid: int,
+    users: set[str],
+    told: bool,
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: euid)
+    monkeypatch.setattr("pwd.getpwnam", {user: object() for user in users}.__getitem__)
+    assert run(str(write(FACES))) == 0
+    line = (
+        "mahalla check: you are root; the agent runs as user mahalla: "
+        "sudo -u mahalla … check sees what it sees\n"
+    )
+    assert capsys.readouterr().err == (line if told else "")
+
+
 def test_check_help_shows_one_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run("--help")
