@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.config.login import split_login
+from agent.config.problems import Refusal
 from agent.errors import CaptureError
 
 _HASHES = {"MD5": "md5", "SHA-256": "sha256"}
@@ -35,16 +37,15 @@ def read_credentials(path: Path) -> Credentials:
     """`user:password`, one line, from a file that only its owner can read."""
     try:
         mode = path.stat().st_mode
-        line = path.read_text(encoding="utf-8").strip("\r\n")
-    except UnicodeDecodeError:
-        raise CaptureError(f"{path}: must be one line of text, user:password") from None
+        content = path.read_bytes()
     except OSError as error:
         raise CaptureError(f"{path}: cannot read the camera's password: {error.strerror}") from None
     if mode & 0o077:
         raise CaptureError(f"{path}: others can read the camera's password: chmod 600 it")
-    user, _, password = line.partition(":")
-    if not (user and password) or "\n" in line:
-        raise CaptureError(f"{path}: must be one line, user:password")
+    try:
+        user, password = split_login(content)
+    except Refusal as refusal:
+        raise CaptureError(f"{path}: {refusal.what}") from None
     return Credentials(user=user, password=password)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import stat
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent.config.login import split_login
 from agent.config.place import Place
 from agent.config.problems import INLINE, LOGIN_FILE, Refusal, Spoilt, quoted
 
@@ -24,9 +26,12 @@ Content = Callable[[bytes], str]
 
 
 def holds_login(content: bytes) -> str:
-    """`user:password` on the first line."""
-    user, colon, password = content.split(b"\n", 1)[0].strip().partition(b":")
-    return "" if user and colon and password else "does not hold user:password"
+    """`user:password` and nothing else, as a camera's login is read."""
+    try:
+        split_login(content)
+    except Refusal as refusal:
+        return refusal.what
+    return ""
 
 
 def holds_certificate(content: bytes) -> str:
@@ -105,12 +110,27 @@ class NamedFile:
             place.warn(f"file {quoted(text)} does not exist yet")
             return
         except OSError as error:
-            raise Refusal(f"file {quoted(text)} cannot be read: {error.strerror}") from None
+            what = f"file {quoted(text)} cannot be read: {error.strerror}"
+            raise Refusal(what, hint=self._cure(text, error)) from None
         if wrong:
             raise Refusal(f"file {quoted(text)} {wrong}")
 
+    def _cure(self, text: str, error: OSError) -> str:
+        """`check` is run as the user that runs the agent; systemd owns what it hands over."""
+        if not isinstance(error, PermissionError) or text.startswith("cred:"):
+            return ""
+        cure = f"give it to the user that runs the agent: chown {_own_name()} {text}"
+        return f"{cure}, then chmod 600 {text}" if self.private else cure
+
     def json_schema(self) -> dict[str, Any]:
         return {"type": "string", "minLength": 1}
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a user of a container, in no list
+        return str(os.geteuid())
 
 
 def _head(path: Path) -> bytes:

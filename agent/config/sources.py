@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -22,6 +24,8 @@ GRAMMAR = (
 _PASSWORD = re.compile(r"(?i)(pass(word|wd)?|pwd|user-pw)\s*=|://\S*@")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 
+_NUMBERS = re.compile(r"[0-9.]+")
+
 
 def split_url(text: str) -> tuple[SplitResult, int | None]:
     """An address and its port; raises Refusal where host or port are none."""
@@ -32,9 +36,19 @@ def split_url(text: str) -> tuple[SplitResult, int | None]:
         raise Refusal("is no address: host or port is wrong", "a port from 1 to 65535") from None
     if not url.hostname or not _HOST.fullmatch(url.hostname):
         raise Refusal("is no address: host is missing or wrong", "scheme://HOST[:PORT]")
+    if _NUMBERS.fullmatch(url.hostname) and not _is_ipv4(url.hostname):
+        raise Refusal(f"{url.hostname} is no IPv4 address", "four numbers from 0 to 255")
     if port == 0:
         raise Refusal("is no address: host or port is wrong", "a port from 1 to 65535")
     return url, port
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _rtsp(text: str, place: Place) -> str:
@@ -49,7 +63,11 @@ def _picamera(text: str, place: Place) -> str:
 
 
 def _v4l2(text: str, place: Place) -> str:
-    return _matched(text, r"v4l2:/dev/video[0-9]{1,3}", "v4l2:/dev/videoN")
+    _matched(text, r"v4l2:/dev/video[0-9]{1,3}", "v4l2:/dev/videoN")
+    device = text.removeprefix("v4l2:")
+    if not Path(device).exists():
+        place.warn(f"device {device} does not exist", "it may be plugged in later")
+    return text
 
 
 def _gst(text: str, place: Place) -> str:

@@ -68,8 +68,28 @@ def test_file_that_others_can_touch_is_refused_with_the_cure(stored, mode):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n", b"s3cret", b":s3cret", b"s3cret:", b"a:s3cret\nb:s3cret", b"a:s3cret\xff\xfe"],
-    ids=["empty", "newline", "no-colon", "no-user", "no-password", "two-lines", "no-text"],
+    [
+        b"",
+        b"\n",
+        b"s3cret",
+        b":s3cret",
+        b"s3cret:",
+        b"a:s3cret\nb:s3cret",
+        b"a:s3cret\xff\xfe",
+        b"\xef\xbb\xbfa:s3cret",
+        b"a:s3cret\rb:s3cret",
+    ],
+    ids=[
+        "empty",
+        "newline",
+        "no-colon",
+        "no-user",
+        "no-password",
+        "two-lines",
+        "no-text",
+        "bom",
+        "old-mac",
+    ],
 )
 def test_file_of_another_form_is_refused_without_showing_it(stored, content):
     with pytest.raises(CaptureError, match="one line") as caught:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-SIMULATORS = str(Path(__file__).parents[1] / "simulators")
-if SIMULATORS not in sys.path:
-    sys.path.insert(0, SIMULATORS)
-
-from brokers import Certificates  # noqa: E402 - from tests/simulators
+from brokers import Certificates
 
 EXAMPLE = """\
 site: alpomish
@@ -71,6 +65,8 @@ def folder(tmp_path: Path, certificates: dict[str, str], monkeypatch: pytest.Mon
         "gate-in.cred": ("viewer:s3cret\n", 0o600),
         "open.cred": ("viewer:s3cret\n", 0o644),
         "odd.cred": ("only-a-word\n", 0o600),
+        "two.cred": ("viewer:s3cret\nviewer:hunter2\n", 0o600),
+        "bom.cred": ("\ufeffviewer:hunter2\n", 0o600),
         "open.key": (certificates["box.key"], 0o640),
         "locked.key": (certificates["box.key"].replace("PRIVATE", "ENCRYPTED PRIVATE"), 0o600),
         "stolen.list": ("", 0o644),

@@ -125,6 +125,8 @@ def test_id_that_yaml_takes_for_something_else_stays_a_word(word: str, write: Wr
     "source",
     [
         "rtsp://10.0.0.21/stream1",
+        "rtsp://255.255.255.255/1",
+        "rtsp://10.0.0.300.lan/1",
         "rtsps://cam.lan:322/live/main?channel=1&subtype=0",
         "rtsp://[fe80::1]:554/1",
         "picamera:1",
@@ -137,6 +139,16 @@ def test_id_that_yaml_takes_for_something_else_stays_a_word(word: str, write: Wr
 def test_source_in_the_grammar_is_accepted_as_written(source: str, accept: Accept) -> None:
     config, _ = accept(source=source)
     assert config.cameras["gate-in"].source == source.strip("'")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_device_that_may_be_plugged_in_later_is_a_warning(
+    exists: bool, accept: Accept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.config.sources.Path.exists", lambda path: exists)
+    _, warnings = accept(source="v4l2:/dev/video99")
+    told = "cameras.gate-in.source: device /dev/video99 does not exist"
+    assert warnings == ([] if exists else [told])
 
 
 def test_clip_relative_to_the_file_becomes_absolute(accept: Accept, folder: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -81,6 +83,36 @@ def test_configuration_wrong_is_refused_in_these_words(case: Case, write: Write)
 def test_configuration_wrong_never_shows_a_password(case: Case, write: Write) -> None:
     _, problems = check(write(case.text()))
     assert not any("hunter2" in str(problem) for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("put", "said"),
+    [
+        (
+            "auth: gate-in.cred",
+            '7:11: cameras.gate-in.auth: file "gate-in.cred" cannot be read: Permission denied; '
+            "give it to the user that runs the agent: chown kim gate-in.cred, "
+            "then chmod 600 gate-in.cred",
+        ),
+        (
+            "source: clip:street.mp4",
+            '7:13: cameras.gate-in.source: file "street.mp4" cannot be read: Permission denied; '
+            "give it to the user that runs the agent: chown kim street.mp4",
+        ),
+    ],
+)
+def test_file_of_another_user_is_refused_with_the_cure(
+    put: str, said: str, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("agent.config.files._head", denied)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: SimpleNamespace(pw_name="kim"))
+    line = "" if put.startswith("source") else CAMERA_LINE
+    path = write(SMALL.replace(CAMERA_LINE, f"{line or chr(10)}    {put}\n"))
+    _, problems = check(path)
+    assert [str(problem) for problem in problems] == [f"{path}:{said}"]
 
 
 def test_configuration_with_many_errors_tells_all_in_order(write: Write) -> None:
