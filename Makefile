@@ -40,9 +40,12 @@ wheel: $(BUILD)/ready ## dist/mahalla_agent-*.whl
 clean: ## remove what the other targets made (downloads too)
 	rm -rf .venv .cache dist build models/*/*.tflite
 
-# A stamp, so that the second call costs nothing.
-$(READY): deploy/locks/dev.lock pyproject.toml deploy/make-venv.sh
+# Stamps, so that the second call costs nothing.
+.venv/tools: deploy/locks/dev.lock deploy/make-venv.sh
 	@deploy/make-venv.sh "$(PYTHON)" .venv deploy/locks/dev.lock
+	@touch $@
+
+$(READY): pyproject.toml .venv/tools
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -73,7 +73,7 @@ def readme_lines() -> list[str]:
         found[1]
         for block in blocks
         for line in block.splitlines()
-        if (found := re.match(r"(?:sudo )?(?:\S*/)?mahalla (.+?)\s*(?:#.*)?$", line))
+        if (found := re.match(r"(?:sudo (?:-u \S+ )?)?(?:\S*/)?mahalla (.+?)\s*(?:#.*)?$", line))
     ]
     assert spans
     assert typed

@@ -1,14 +1,9 @@
-"""Puts tests/simulators within reach of these tests."""
+"""Model packages of a test's own."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-
-SIMULATORS = str(Path(__file__).parents[1] / "simulators")
-if SIMULATORS not in sys.path:
-    sys.path.insert(0, SIMULATORS)
 
 MODELS = Path(__file__).parents[2] / "models"
 
