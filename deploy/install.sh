@@ -78,8 +78,8 @@ systemctl daemon-reload
 systemctl enable --quiet mahalla
 if [ ! -e /etc/mahalla/agent.yaml ]; then
     echo "next: write /etc/mahalla/agent.yaml, then"
-    echo "  sudo /opt/mahalla/current/bin/mahalla check /etc/mahalla/agent.yaml && sudo systemctl start mahalla"
-elif /opt/mahalla/current/bin/mahalla check /etc/mahalla/agent.yaml; then
+    echo "  sudo -u mahalla /opt/mahalla/current/bin/mahalla check /etc/mahalla/agent.yaml && sudo systemctl start mahalla"
+elif runuser -u mahalla -- /opt/mahalla/current/bin/mahalla check /etc/mahalla/agent.yaml; then
     systemctl restart mahalla
     echo "running; see: systemctl status mahalla, journalctl -u mahalla"
 else
