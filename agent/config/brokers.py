@@ -33,6 +33,8 @@ _LITERAL = re.compile(r"[A-Za-z0-9_-]+")
 
 _RENEW_AHEAD_MS = 14 * 86_400_000
 
+_PUBLIC_CA = "/etc/ssl/certs/ca-certificates.crt will do for a broker with a public certificate"
+
 _ADDRESS = "mqtts://HOST[:PORT]"
 
 
@@ -150,7 +152,8 @@ def _check_broker(broker: Place) -> None:
     said = {key: [text for text, _ in place.texts()] for key, place in broker.children().items()}
     encrypted = any(url.startswith("mqtts://") for url in said.get("url", ()))
     if encrypted and not said.get("ca"):
-        broker.refuse_key(Refusal("ca is missing", "the certificate that vouches for the broker"))
+        allowed = "the certificate that vouches for the broker"
+        broker.refuse_key(Refusal("ca is missing", allowed, _PUBLIC_CA))
     for one, other in (("cert", "key"), ("key", "cert")):
         if said.get(one) and not said.get(other):
             broker.refuse_key(Refusal(f"{other} is missing", f"{one} and {other} go together"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent.config.letters import look_alike
 from agent.config.login import split_login
 from agent.config.place import Place
 from agent.config.problems import INLINE, LOGIN_FILE, Refusal, Spoilt, quoted
@@ -106,7 +107,8 @@ class NamedFile:
             wrong = self.content(_head(path))
         except FileNotFoundError:
             if not self.may_come_later:
-                raise Refusal(f"file {quoted(text)} does not exist", _RELATIVE) from None
+                hint = look_alike(text)
+                raise Refusal(f"file {quoted(text)} does not exist", _RELATIVE, hint) from None
             place.warn(f"file {quoted(text)} does not exist yet")
             return
         except OSError as error:

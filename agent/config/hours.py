@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from agent.config.problems import Refusal, meant, nearest, quoted
+from agent.config.letters import look_alike
+from agent.config.problems import Refusal, closest, meant, quoted
 from agent.config.tables import Scalar
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -26,9 +27,10 @@ def _check_span(span: str) -> None:
         raise Refusal(f"{quoted(span)} is no span of hours", _GRAMMAR, _meant_span(span))
     for day in match[1].split("-", 1):
         if day not in DAYS:
-            hint = nearest(day[:3], [name.lower() for name in DAYS]).title()
+            near = closest(day[:3], [name.lower() for name in DAYS]).title()
+            hint = look_alike(day) or (meant(near) if near else "")
             allowed = f"{', '.join(DAYS)}, or a range like Mon-Fri"
-            raise Refusal(f"{quoted(day)} is no day", allowed, meant(hint[-3:]) if hint else "")
+            raise Refusal(f"{quoted(day)} is no day", allowed, hint)
     opens, closes = _minute(match[2], match[3]), _minute(match[4], match[5])
     if opens == closes or opens == 24 * 60:
         raise Refusal(f"{quoted(span)} has no length", _GRAMMAR)

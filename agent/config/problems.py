@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agent.config.letters import look_alike
 from agent.errors import ConfigError
 
 INLINE = "secret written inline"
@@ -13,6 +15,9 @@ LOGIN_FILE = "put user:password into a file of mode 0600 and name it in auth"
 BROKER_LOGIN = "a broker knows the box by cert and key files, not by user and password"
 
 _ECHO_LIMIT_CHARS = 40
+
+_CLOSE_ENOUGH = 0.75
+"""Of 4 letters one may be wrong. With less, maktab (a school in Uzbek) would be a market."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +78,20 @@ def quoted(text: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`did you mean …` with the nearest of the known words, or nothing."""
-    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return meant(close[0]) if close else ""
+    """`did you mean …` with the closest of the known words, or nothing.
+
+    A letter that only looks right comes first: the word is often right as far as one can see.
+    """
+    near = closest(word, known)
+    return look_alike(word) or (meant(near) if near else "")
+
+
+def closest(word: str, known: Iterable[str], close_enough: float = _CLOSE_ENOUGH) -> str:
+    """The known word that is almost, or is part of, this one; nothing where none is."""
+    lowered, words = word.lower(), list(known)
+    close = difflib.get_close_matches(lowered, words, n=1, cutoff=close_enough)
+    parts = re.split(r"[^a-z0-9]+", lowered)
+    return next(iter(close), "") or next((each for each in words if each in parts), "")
 
 
 def meant(word: str) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from agent.config.files import NamedFile
+from agent.config.letters import look_alike
 from agent.config.place import Place
-from agent.config.problems import INLINE, LOGIN_FILE, Refusal, meant, nearest, quoted
+from agent.config.problems import INLINE, LOGIN_FILE, Refusal, closest, meant, quoted
 from agent.config.scenes import parse_scene
 
 GRAMMAR = (
@@ -34,8 +35,9 @@ def split_url(text: str) -> tuple[SplitResult, int | None]:
         port = url.port
     except ValueError:
         raise Refusal("is no address: host or port is wrong", "a port from 1 to 65535") from None
+    hint = look_alike(url.hostname or "")
     if not url.hostname or not _HOST.fullmatch(url.hostname):
-        raise Refusal("is no address: host is missing or wrong", "scheme://HOST[:PORT]")
+        raise Refusal("is no address: host is missing or wrong", "scheme://HOST[:PORT]", hint)
     if _NUMBERS.fullmatch(url.hostname) and not _is_ipv4(url.hostname):
         raise Refusal(f"{url.hostname} is no IPv4 address", "four numbers from 0 to 255")
     if port == 0:
@@ -130,8 +132,8 @@ class Source:
 
 
 def _nearest_scheme(scheme: str) -> str:
-    hint = nearest(scheme, _READERS)
-    return f"{hint}:" if hint else ""
+    near = closest(scheme, _READERS)
+    return look_alike(scheme) or (meant(f"{near}:") if near else "")
 
 
 def _hint(text: str) -> str:

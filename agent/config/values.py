@@ -6,7 +6,8 @@ import re
 import zoneinfo
 from collections.abc import Iterable
 
-from agent.config.problems import Refusal, meant, nearest, one_of, quoted
+from agent.config.letters import look_alike
+from agent.config.problems import Refusal, closest, meant, nearest, one_of, quoted
 from agent.config.tables import Scalar
 from agent.kinds import KINDS_OF_EVENTS
 
@@ -27,6 +28,10 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?")
 _DELEGATE = re.compile(r"[A-Za-z0-9_+./-]{1,200}")
 _ZONE_NAME = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 
+# Uzbekistan's, all the year round.
+_HERE = {("+", "5", minutes) for minutes in (None, "00", ":00")}
+_OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])\s*0?(\d{1,2})(:?\d\d)?", re.IGNORECASE)
+
 _MEANT_BOOLEAN = {"yes": "true", "on": "true", "1": "true", "no": "false", "off": "false"}
 
 
@@ -34,7 +39,8 @@ def _identifier(text: str) -> str:
     if re.fullmatch(ID_PATTERN, text):
         return text
     near = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:31]
-    hint = meant(near) if near else ""
+    # Letters of another alphabet were lost in `near`: it would be an invented name.
+    hint = look_alike(text) or (meant(near) if near and text.isascii() else "")
     raise Refusal(f"{quoted(text)} is no id", "1 to 31 of a-z, 0-9 and -", hint)
 
 
@@ -206,7 +212,11 @@ def _timezone(text: str) -> str:
             return text
     except (zoneinfo.ZoneInfoNotFoundError, OSError, ValueError):
         pass
-    hint = _nearest_zone(text, zoneinfo.available_timezones())
+    offset = _OFFSET.fullmatch(text)
+    if offset:  # no zone: it says nothing of summer time, and is the wrong way round in Etc/GMT+5
+        hint = meant("Asia/Tashkent") if offset.group(1, 2, 3) in _HERE else ""
+    else:
+        hint = _nearest_zone(text, zoneinfo.available_timezones())
     raise Refusal(f"{quoted(text)} is no time zone", "an IANA name like Asia/Samarkand", hint)
 
 
@@ -214,9 +224,8 @@ def _nearest_zone(text: str, known: Iterable[str]) -> str:
     """The zone whose name, or whose city, is written almost so."""
     names = {name.lower(): name for name in sorted(known)}
     names |= {name.rpartition("/")[2].lower(): name for name in sorted(known) if "/" in name}
-    hint = nearest(text, names)
-    word = hint.removeprefix("did you mean ")
-    return meant(names[word]) if hint else ""
+    near = closest(text, names, 0.85)  # of 600 names, some are always a little alike
+    return look_alike(text) or (meant(names[near]) if near else "")
 
 
 TIMEZONE = Scalar(_timezone, {"type": "string"})

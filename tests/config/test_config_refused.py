@@ -51,6 +51,7 @@ def read_cases() -> list[Case]:
 
 
 def read_case(block: str) -> Case:
+    block = block.replace("<nbsp>", "\N{NO-BREAK SPACE}").replace("<tab>", "\t")
     name, *lines = block.rstrip("\n").split("\n")
     parts = {sign: [line[2:] for line in lines if line[:1] == sign] for sign in "-+>"}
     return Case(name, "\n".join(parts["-"]), "\n".join(parts["+"]), tuple(parts[">"]))

@@ -176,7 +176,21 @@ def test_timezone_of_the_database_is_accepted(text: str) -> None:
 def test_timezone_of_no_database_is_refused(text: str, hint: str) -> None:
     with pytest.raises(Refusal) as caught:
         values.TIMEZONE.parse(text)
-    assert hint in caught.value.hint
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("text", ["UTC+5", "utc +5", "GMT+05:00", "+5", "+0500", "UTC+05"])
+def test_timezone_as_the_offset_of_this_country_has_a_hint(text: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        values.TIMEZONE.parse(text)
+    assert caught.value.hint == "did you mean Asia/Tashkent"
+
+
+@pytest.mark.parametrize("text", ["UTC+6", "UTC-5", "GMT+5:30", "+50", "UTC+15"])
+def test_timezone_as_another_offset_has_no_hint(text: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        values.TIMEZONE.parse(text)
+    assert caught.value.hint == ""
 
 
 @pytest.mark.parametrize("text", ["https://office.lan/models/", "https://10.0.0.2:8443"])
