@@ -11,6 +11,7 @@ from collections.abc import Callable
 import yaml
 
 from agent.config.problems import Refusal
+from agent.config.slips import explained
 
 SIZE_LIMIT_BYTES = 128 * 1024
 DEPTH_LIMIT = 12
@@ -48,7 +49,7 @@ def _composed(text: str, report: Report) -> yaml.Node | None:
         refusal = Refusal(f"unprintable character U+{ord(text[error.position]):04X}")
         report(*_position(text[: error.position]), refusal)
     except yaml.MarkedYAMLError as error:
-        _report_syntax(error, report)
+        report(*explained(error, text))
     except (ValueError, OverflowError):  # PyYAML's chr() of an escape beyond Unicode
         report(1, 1, Refusal("an escape in a quoted text is no character"))
     return None
@@ -57,20 +58,6 @@ def _composed(text: str, report: Report) -> yaml.Node | None:
 def _position(before: str) -> tuple[int, int]:
     """Line and column, from 1, of the character that follows `before`."""
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-
-
-def _report_syntax(error: yaml.MarkedYAMLError, report: Report) -> None:
-    mark = error.problem_mark or error.context_mark
-    what = str(error.problem or error.context).replace("\n", " ")
-    allowed = str(error.context).replace("\n", " ") if error.problem and error.context else ""
-    if "'\\t'" in what:
-        what, allowed = "a tab", "indent with spaces"
-    elif "but found another document" in what:
-        what, allowed = "a second document begins", "one document in a file"
-    elif allowed and error.context_mark:
-        allowed += f" that began in line {error.context_mark.line + 1}"
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    report(line, column, Refusal(f"YAML: {what}", allowed))
 
 
 class _Composer(yaml.SafeLoader):

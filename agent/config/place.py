@@ -12,6 +12,7 @@ import yaml
 
 from agent.config.document import REPORTED_TAG
 from agent.config.problems import Problem, Refusal, Spoilt, quoted
+from agent.config.slips import lacks_space
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -120,7 +121,7 @@ class Place:
             raise Refusal("is empty")
         text = self.node.value.strip()
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-            raise Refusal("has an unprintable character")
+            raise Refusal("has a tab" if "\t" in text else "has an unprintable character")
         return str(text)
 
     def items(self) -> list[Place]:
@@ -138,7 +139,8 @@ class Place:
         if self.is_null:
             return {}
         if not isinstance(self.node, yaml.MappingNode):
-            raise Refusal(f"is a {self._shape}", "a mapping: {key: value}")
+            hint = lacks_space(self.node.value) if self.is_single else ""
+            raise Refusal(f"is a {self._shape}", "a mapping: {key: value}", hint)
         found: dict[str, Place] = {}
         for key, place in self._pairs():
             if not isinstance(key, yaml.ScalarNode):
@@ -193,6 +195,7 @@ class Place:
 
 
 def _shown(name: str) -> str:
-    """A key inside a path: on one line, and short."""
-    clean = "".join(c if c.isprintable() else "?" for c in name)
+    """A key inside a path: on one line, short, and without what a lost space made part of it."""
+    key = name.partition(":")[0]
+    clean = "".join(c if c.isprintable() else "?" for c in key)
     return quoted(clean)[1:-1]

@@ -22,6 +22,7 @@ from agent.config.problems import (
     one_of,
     quoted,
 )
+from agent.config.slips import lacks_space
 
 T = TypeVar("T")
 
@@ -213,11 +214,12 @@ class Table(Generic[T]):
         for name, entry in entries.items():
             if name in known or entry.is_reported:
                 continue
-            if name.lower() in _SECRETS:
+            if name.partition(":")[0].lower() in _SECRETS:
                 entry.refuse_key(Refusal(INLINE, _place_of_secrets(known)))
             else:
                 allowed = one_of(known) if known else "nothing is allowed here"
-                entry.refuse_key(Refusal("unknown key", allowed, nearest(name, known)))
+                hint = lacks_space(name) or nearest(name, known)
+                entry.refuse_key(Refusal("unknown key", allowed, hint))
 
     def json_schema(self) -> dict[str, Any]:
         properties = {f.name: {"description": f.doc} | _field_schema(f) for f in self.fields}
