@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 from av.error import FFmpegError
@@ -19,6 +20,10 @@ from agent.records import Frame
 
 # Containers of pictures only: playlists and session descriptions name other files and hosts.
 _FORMATS = "mov,avi,matroska,mpegts,mpeg,flv,h264,hevc,mjpeg,yuv4mpegpipe"
+# A title in another alphabet makes no clip unreadable; PyAV 19 sees to that by itself.
+_TITLES: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
 
 
 class ClipSource:
@@ -82,7 +87,7 @@ def _open(path: Path) -> av.container.InputContainer:
                 "format_whitelist": _FORMATS,
                 "max_pixels": str(MAX_PIXELS),
             },
-            metadata_errors="replace",  # a title in another alphabet makes no clip unreadable
+            **_TITLES,
         )
     except FFmpegError as error:
         raise CaptureError(f"{path}: not a video clip: {error.strerror}") from None

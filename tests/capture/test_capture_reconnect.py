@@ -197,7 +197,7 @@ def test_close_while_reading_ends_without_an_error(tmp_path, caplog):
     camera = CameraConfig(camera_id="gate", roles=("face",), source=f"clip:{clip}")
     capture = Capture(camera, SystemClock(), progress=lambda: None)
     thread = in_thread(capture)
-    assert capture.mailbox.take(5).seq == 1
+    assert capture.mailbox.take(30).seq == 1
     started_s = time.monotonic()
     capture.close()
     thread.join(5)
