@@ -80,7 +80,7 @@ def _open(path: Path) -> av.container.InputContainer:
     if not path.is_file():
         raise CaptureError(f"{path}: no such clip")
     try:
-        container = av.open(
+        container: av.container.InputContainer = av.open(
             f"file:{path}",
             options={
                 "protocol_whitelist": "file",
