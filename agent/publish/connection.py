@@ -61,7 +61,7 @@ class Connection:
     """
 
     def __init__(
-        self, *, client_id: str, protocol: str, tls: ssl.SSLContext | None, will: Will
+        self, *, client_id: str, protocol: str, tls: ssl.SSLContext | None, will: Will | None
     ) -> None:
         self.limits = Limits()
         self._v5 = protocol == "5"
@@ -75,7 +75,7 @@ class Connection:
         if tls is not None:
             self._client.tls_set_context(tls)
 
-    def _make_client(self, client_id: str, will: Will) -> paho.Client:
+    def _make_client(self, client_id: str, will: Will | None) -> paho.Client:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -89,11 +89,11 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_log = self._on_log
-        properties = None
-        if self._v5:
-            properties = _properties(PacketTypes.WILLMESSAGE)
-            properties.WillDelayInterval = WILL_DELAY_S
-        client.will_set(will.topic, will.body, qos=1, retain=True, properties=properties)
+        if will is not None:
+            properties = _properties(PacketTypes.WILLMESSAGE) if self._v5 else None
+            if properties is not None:
+                properties.WillDelayInterval = WILL_DELAY_S
+            client.will_set(will.topic, will.body, qos=1, retain=True, properties=properties)
         return client
 
     def open(self, endpoint: Endpoint, progress: Callable[[], None]) -> None:

@@ -106,7 +106,7 @@ class Publisher:
             client_id=f"{self._site}_{self._box}",
             protocol=self._broker.protocol,
             tls=tls_context(self._broker) if endpoint.tls else None,
-            will=Will(topic=self._state_topic("status"), body=self._status(False).body),
+            will=self._will(),
         )
         try:
             connection.open(endpoint, self._progress)
@@ -118,6 +118,12 @@ class Publisher:
             raise
         finally:
             connection.close()
+
+    def _will(self) -> Will | None:
+        """What the broker says for us; none where it is not to hear of the box's state at all."""
+        if not wanted(self._broker, "status"):
+            return None
+        return Will(topic=self._state_topic("status"), body=self._status(False).body)
 
     def _serve(self, connection: Connection, stop: threading.Event) -> None:
         status_at = 0.0

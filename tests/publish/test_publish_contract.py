@@ -136,6 +136,23 @@ def test_will_is_silent_when_the_box_is_back_in_time(served, tmp_path):
         assert all(heard.json["up"] for heard in ear.heard if heard.topic.endswith("status"))
 
 
+def test_will_is_none_where_the_status_is_not_to_be_heard(served, tmp_path, monkeypatch):
+    broker, protocol = served
+    monkeypatch.setattr("agent.publish.connection.WILL_DELAY_S", 0)
+    topic = "safecity/{site}/{box}/{camera}/{kind}"
+    with Listener(broker.port) as ear, Link(broker.port) as link:
+        city = office(link.url, protocol=protocol, topic=topic, send=("plate.hit",))
+        with post(city, tmp_path) as box:
+            box.outbox.put([letter(1, kind="plate.hit")])
+            ear.wait_for("/plate/hit", sq=1)
+            link.cut()
+            wait_until(lambda: not box.publisher.state.connected, what="the loss is noticed")
+            link.mend()
+            box.outbox.put([letter(2, kind="plate.hit")])
+            ear.wait_for("/plate/hit", sq=2)
+        assert not [heard for heard in ear.heard if heard.topic.endswith("status")]
+
+
 def test_own_topic_template_is_filled_in(served, tmp_path):
     broker, protocol = served
     city = office(
