@@ -292,7 +292,7 @@ def _connect(parts: SplitResult, within_s: float) -> socket.socket:
 def _encrypted(connection: socket.socket, host: str) -> socket.socket:
     try:
         return _encrypting().wrap_socket(connection, server_hostname=host)
-    except BaseException:
+    except (OSError, ValueError):
         connection.close()
         raise
 
