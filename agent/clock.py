@@ -39,9 +39,6 @@ class ManualClock:
         utc_ms = self._utc0_ms + (self._mono_ns - self._mono0_ns) // 1_000_000
         return Moment(mono_ns=self._mono_ns, utc_ms=utc_ms, synced=self._synced)
 
-    def set_mono_ns(self, mono_ns: int) -> None:
-        self._mono_ns = mono_ns
-
     def advance(self, seconds: float) -> None:
         self._mono_ns += round(seconds * 1e9)
 

@@ -31,6 +31,7 @@ class Daemon:
         self._state = state
         self._systemd = Systemd(os.environ.get("NOTIFY_SOCKET"))
         self._wake = threading.Event()
+        self._stuck: set[str] = set()
         self._stopping = self._reloading = False
 
     def run(self, config: Config) -> int:
@@ -70,8 +71,9 @@ class Daemon:
         stale = box.pulse.stale(_STALE_S)
         if not stale:
             self._systemd.notify("WATCHDOG=1")
-        for name, age_s in stale.items():
-            _log.error("%s has made no progress for %.0f s", name, age_s)
+        for name in stale.keys() - self._stuck:
+            _log.error("%s has made no progress for %.0f s", name, stale[name])
+        self._stuck = set(stale)
 
     def _reloaded(self, old: Box) -> Box:
         """A box with the configuration as it is now, or the old one when that does not check."""

@@ -78,7 +78,7 @@ def demo_config(clips: Mapping[str, Path], broker_url: str) -> Config:
     """Three cameras, one broker."""
     from agent.config.model import BrokerConfig, Config, LineConfig
 
-    across = LineConfig(start=(0.5, 0.0), end=(0.5, 1.0), counts=("vehicle", "person", "bicycle"))
+    across = LineConfig(start=(0.5, 1.0), end=(0.5, 0.0), counts=("vehicle", "person", "bicycle"))
     cameras = {
         camera.camera_id: camera
         for camera in (

@@ -251,7 +251,6 @@ class CameraHealth:
     age_s: float | None  # None: no frame yet
     drops: int
     duty: float  # share of time awake, 0..1
-    state: str = "ok"  # ok | connecting | lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

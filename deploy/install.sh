@@ -33,7 +33,8 @@ if [ -z "$root" ]; then
     [ "$free_kb" -gt 700000 ] || fail "/opt has $((free_kb / 1000)) MB free, 700 are needed"
 fi
 mkdir -p "$home"
-trap 'rm -rf "${home:?}/${release:?}"' ERR
+# Whatever ends this before the switch, Ctrl-C too, leaves nothing half behind.
+trap 'rm -rf "${home:?}/${release:?}"' EXIT
 
 echo "installing $release into $home/$release"
 deploy/make-venv.sh "$python" "$home/$release" deploy/locks/run.lock
@@ -63,10 +64,16 @@ if [ -z "$root" ]; then
     chgrp mahalla /etc/mahalla && chmod 0750 /etc/mahalla
 fi
 
+# Before the switch: a release that refuses the configuration would never start by itself.
+if [ -z "$root" ] && [ -e /etc/mahalla/agent.yaml ]; then
+    runuser -u mahalla -- "$home/$release/bin/mahalla" check /etc/mahalla/agent.yaml ||
+        fail "/etc/mahalla/agent.yaml has problems (above); nothing was changed"
+fi
+
 ln -sfn "$release" "$home/current.new"
 mv -T "$home/current.new" "$home/current"
 sync -f "$home"
-trap - ERR
+trap - EXIT
 
 # Keep the release before this one to go back to; drop older ones.
 find "$home" -mindepth 1 -maxdepth 1 -type d ! -name "$release" -printf '%T@ %p\n' | sort -rn | tail -n +2 |
@@ -79,9 +86,7 @@ systemctl enable --quiet mahalla
 if [ ! -e /etc/mahalla/agent.yaml ]; then
     echo "next: write /etc/mahalla/agent.yaml, then"
     echo "  sudo -u mahalla /opt/mahalla/current/bin/mahalla check /etc/mahalla/agent.yaml && sudo systemctl start mahalla"
-elif runuser -u mahalla -- /opt/mahalla/current/bin/mahalla check /etc/mahalla/agent.yaml; then
+else
     systemctl restart mahalla
     echo "running; see: systemctl status mahalla, journalctl -u mahalla"
-else
-    fail "/etc/mahalla/agent.yaml has problems (above); the old agent keeps running"
 fi

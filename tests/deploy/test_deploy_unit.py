@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import ctypes
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -58,6 +59,20 @@ def test_unit_watchdog_outlasts_what_the_agent_calls_stale(unit):
     assert watchdog_s > daemon._STALE_S
     assert watchdog_s / 3 > daemon._TURN_S
     assert float(unit["Service"]["TimeoutStopSec"]) > 5  # what a stop may take
+
+
+def test_unit_leaves_the_interpreter_its_view_of_the_processor(unit):
+    """With ProcSubset=pid there is no /proc/cpuinfo, and models run at a third of the speed."""
+    assert "ProcSubset" not in unit["Service"]
+
+
+@pytest.mark.parametrize("name", ["coral.conf", "argus.conf"])
+def test_drop_in_is_a_part_of_a_unit_and_says_where_it_goes(name):
+    text = (UNIT.parent / name).read_text()
+    assert f"/etc/systemd/system/mahalla.service.d/{name}" in text
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "[Service]"
+    assert all(re.fullmatch(r"[A-Z][A-Za-z]+=.*", line) for line in lines[1:])
 
 
 @needs_systemd
