@@ -89,6 +89,7 @@ class Capture:
         self._closed = threading.Event()
         self._wait = wait or self._closed.wait
         self._backoff = Backoff(rng)
+        self._watch = FrozenWatch()
         self._stamps: deque[int] = deque(maxlen=_FPS_FRAMES)
         self._state = CameraState(connected=False, since_mono_ns=clock.now().mono_ns)
         self._source: Source | None = None
@@ -120,13 +121,15 @@ class Capture:
         self._source = source = self._opener(self._camera, self._clock)
         if self._closed.is_set():  # `close` came while it was opened, and closed nothing
             source.close()
-        frozen = FrozenWatch()
         try:
             for frame in source.frames():
                 if self._over(stop):
                     return
-                frozen.look(frame)
-                self._deliver(frame)
+                self._watch.look(frame)
+                if self._watch.frozen:  # opened anew it shows the old picture: it is not back
+                    self._progress()
+                else:
+                    self._deliver(frame)
         finally:
             self._source = None
             source.close()

@@ -10,6 +10,7 @@ from agent.records import Frame, Image
 
 FROZEN_S = 60.0  # shorter happens to sleeping streets behind strong noise reduction
 _LOOK_S = 1.0  # the picture is compared once a second: a minute needs no more
+_GAP_S = 10.0  # between two looks no more than this was watched: the camera was away
 
 # The picture is sampled, not averaged, because averaging would remove the very noise that tells
 # a still night from a dead sensor; 160 x 90 samples are enough to meet some.
@@ -25,17 +26,23 @@ _CLOCK_CELLS = 15
 
 
 class FrozenWatch:
-    """Raises CaptureError when one picture, but for a clock, has stood for `frozen_s`."""
+    """Raises CaptureError when one picture, but for a clock, has stood for `frozen_s`.
+
+    It outlives the connections of its camera: the picture is `frozen` until another comes, however
+    often the camera is opened anew, and each `frozen_s` of it raises again.
+    """
 
     def __init__(self, frozen_s: float = FROZEN_S) -> None:
+        self.frozen = False
         self._frozen_ns = round(frozen_s * 1e9)
         self._still: NDArray[np.int16] | None = None
         self._changed = np.zeros((_ROWS // _CELL, _COLUMNS // _CELL), dtype=np.bool_)
-        self._since_ns = 0
+        self._held_ns = 0
         self._looked_ns: int | None = None
 
     def look(self, frame: Frame) -> None:
-        if self._looked_ns is not None and frame.t_mono_ns - self._looked_ns < _LOOK_S * 1e9:
+        since_ns = 0 if self._looked_ns is None else frame.t_mono_ns - self._looked_ns
+        if self._looked_ns is not None and since_ns < _LOOK_S * 1e9:
             return
         self._looked_ns = frame.t_mono_ns
         samples = _samples(frame.picture.luma())
@@ -45,9 +52,15 @@ class FrozenWatch:
         if self._still is None or _larger_than_a_clock(self._changed):
             self._still = samples
             self._changed[:] = False
-            self._since_ns = frame.t_mono_ns
-        elif frame.t_mono_ns - self._since_ns >= self._frozen_ns:
-            held_s = (frame.t_mono_ns - self._since_ns) / 1e9
+            self._held_ns = 0
+            self.frozen = False
+            return
+        self._held_ns += min(since_ns, round(_GAP_S * 1e9))
+        if self._held_ns >= self._frozen_ns:
+            self._held_ns = 0
+            self.frozen = True
+            # No figure that grows, so that the log has the line once.
+            held_s = self._frozen_ns / 1e9
             raise CaptureError(f"frozen picture: the same for {held_s:.0f} s", why="frozen")
 
 

@@ -17,7 +17,8 @@ class FakeCamera:
     """Opens one script after the other; at the end of the last it calls `over`.
 
     A script is a list of: a number (frames at 10 a second for so many seconds), a picture (shown
-    for a minute and more), or an error to raise. A script that is an error itself cannot be opened.
+    for a minute and more) or one with its seconds, or an error to raise. A script that is an
+    error itself cannot be opened.
     """
 
     def __init__(self, clock, *scripts, over=lambda: None):
@@ -48,10 +49,12 @@ class _FakeSource:
         for step in self._script:
             if isinstance(step, Exception):
                 raise step
-            frozen = isinstance(step, RgbPicture)
-            for number in range(round((90 if frozen else step) * 10)):
+            if isinstance(step, RgbPicture):
+                step = (step, 90)
+            still, seconds = step if isinstance(step, tuple) else (None, step)
+            for number in range(round(seconds * 10)):
                 self._camera.clock.advance(0.1)
-                yield self._maker.now(step if frozen else noisy_picture(number % 50))
+                yield self._maker.now(still or noisy_picture(number % 50))
 
     def close(self):
         self._camera.closed += 1
