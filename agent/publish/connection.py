@@ -49,7 +49,14 @@ class Limits:
 
 
 class HangUpError(LinkError):
-    """The broker closed the connection: perhaps because of what it was sent."""
+    """The connection was closed: perhaps because of what the broker was sent.
+
+    `reason` is that of its DISCONNECT packet, None where it closed without one.
+    """
+
+    def __init__(self, text: str, *, reason: int | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Connection:
@@ -218,7 +225,8 @@ class Connection:
         if self._lost is not None:
             return
         if flags.is_disconnect_packet_from_server:
-            self._lost = HangUpError(f"{self._endpoint}: the broker hung up: {reason}")
+            text = f"{self._endpoint}: the broker hung up: {reason}"
+            self._lost = HangUpError(text, reason=reason.value)
         elif reason.value == _KEEPALIVE_TIMEOUT:
             self._lost = LinkError(f"{self._endpoint}: silent for {KEEPALIVE_S} s, given up")
         else:

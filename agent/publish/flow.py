@@ -10,7 +10,7 @@ from typing import Protocol
 from agent.clock import Clock
 from agent.config.model import BrokerConfig
 from agent.errors import StoreError
-from agent.publish.connection import Connection
+from agent.publish.connection import Connection, HangUpError
 from agent.publish.wire import enveloped, event_topic
 from agent.records import Delivery
 
@@ -19,6 +19,12 @@ _log = logging.getLogger(__name__)
 NO_SUBSCRIBERS = 0x10
 FAILURE = 0x80
 QUOTA_EXCEEDED = 0x97
+
+_OF_THE_MESSAGE = frozenset({0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x99})
+"""Reasons of a DISCONNECT that speak of what was sent: malformed, protocol error, implementation,
+not authorised, topic, packet too large, payload. The others speak of the broker or the session."""
+
+_AT_ONCE_S = 2.0  # a broker that will not have a message closes while it reads it
 
 
 class Queue(Protocol):
@@ -49,8 +55,11 @@ class Flow:
     """Keeps one broker's window full; lives through its connections.
 
     The window opens from one message on, by one with each acknowledgement. So when a broker
-    hangs up, the first unanswered message is the suspect; it goes first and alone on the next
-    connection, and after `hangups` such ends it is set aside.
+    hangs up, the first unanswered message is the suspect: it goes first and alone on the next
+    connection. What speaks against it is an end while nothing else is unanswered, state messages
+    neither, that comes with a DISCONNECT about a message, or without one within 2 s of sending it
+    (RabbitMQ gives no other sign of what its ACL denies). After `hangups` of them it is
+    set aside. Any other lost connection is the link's trouble and counts for nothing.
     """
 
     def __init__(
@@ -73,7 +82,7 @@ class Flow:
         self._in_flight: dict[int, Delivery] = {}
         self._answers: list[tuple[Delivery, int]] = []
         self._window = 1
-        self._look_at_s = self._probe_at_s = 0.0
+        self._look_at_s = self._probe_at_s = self._sent_at_s = 0.0
         self._probe_delay_s = patience.unheard_first_s
         self._seen_commits = -1
         self._suspect: Delivery | None = None
@@ -113,16 +122,33 @@ class Flow:
         looked = self._drained and self._seen_commits == self._queue.commits
         return looked and not self._in_flight and not self._answers
 
-    def hung_up(self) -> None:
-        """The broker ended the connection: suspect the first message that it left unanswered."""
+    def hung_up(self, end: HangUpError) -> None:
+        """The connection was closed: suspect the first message that was left unanswered."""
+        self._collect()
         first = next(iter(self._in_flight.values()), None)
         if first is None:
             return
         if self._suspect is None or _key(self._suspect) != _key(first):
             self._suspect, self._hangups = first, 0
+        if not self._speaks_against_one(end):
+            return
         self._hangups += 1
         if self._hangups >= self._patience.hangups:
-            self._set_aside(first, "hang-up")
+            self._give_up(first)
+
+    def _speaks_against_one(self, end: HangUpError) -> bool:
+        if self._connection.unanswered != 1:
+            return False
+        if end.reason is None:
+            return self._now_s() - self._sent_at_s <= _AT_ONCE_S
+        return end.reason in _OF_THE_MESSAGE
+
+    def _give_up(self, suspect: Delivery) -> None:
+        try:
+            self._set_aside(suspect, "hang-up")
+        except StoreError as error:
+            _log.warning("%s: %s", self._broker.broker_id, error)  # the next end tries again
+        else:
             self._suspect = None
 
     def _collect(self) -> bool:
@@ -183,7 +209,7 @@ class Flow:
         fresh = [row for row in rows if _key(row) not in held]
         self._drained = not fresh
         if self._suspect is not None:
-            fresh = [self._suspect] if not held else []
+            fresh = [self._suspect] if not self._connection.unanswered else []
         for delivery in fresh[:room]:
             self._send(delivery)
 
@@ -196,6 +222,7 @@ class Flow:
             return
         packet_id = self._connection.publish(topic, body, qos=1, expiry_s=delivery.expiry_s)
         self._in_flight[packet_id] = delivery
+        self._sent_at_s = self._now_s()
 
     def _now_s(self) -> float:
         return self._clock.now().mono_ns / 1e9

@@ -73,6 +73,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._latest: dict[str, Message] = {}
         self._unsent: set[str] = set()
+        self._unsayable: set[str] = set()
 
     def publish_now(self, message: Message) -> None:
         """Say `message` (status, health, about) soon; only the newest of a channel is said.
@@ -111,13 +112,17 @@ class Publisher:
         try:
             connection.open(endpoint, self._progress)
             self._connected(endpoint)
-            self._flow.begin(connection)
-            self._serve(connection, stop)
-        except HangUpError:
-            self._flow.hung_up()
-            raise
+            self._deliver(connection, stop)
         finally:
             connection.close()
+
+    def _deliver(self, connection: Connection, stop: threading.Event) -> None:
+        self._flow.begin(connection)
+        try:
+            self._serve(connection, stop)
+        except HangUpError as end:
+            self._flow.hung_up(end)
+            raise
 
     def _will(self) -> Will | None:
         """What the broker says for us; none where it is not to hear of the box's state at all."""
@@ -158,7 +163,18 @@ class Publisher:
                 message = self._latest[self._unsent.pop()]
             qos = 0 if message.channel == "health" else 1
             topic = self._state_topic(message.channel)
-            connection.publish(topic, message.body, qos=qos, retain=message.retain)
+            if connection.fits(topic, message.body):
+                connection.publish(topic, message.body, qos=qos, retain=message.retain)
+            else:
+                self._too_large(message)
+
+    def _too_large(self, message: Message) -> None:
+        if message.channel not in self._unsayable:
+            self._unsayable.add(message.channel)  # one line, not one a connection
+            _log.warning(
+                "%s: %s of %d bytes is more than the broker takes; not sent",
+                *(self._broker.broker_id, message.channel, len(message.body)),
+            )
 
     def _state_topic(self, channel: str) -> str:
         return state_topic(self._broker, self._site, self._box, channel)
