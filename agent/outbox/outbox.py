@@ -16,7 +16,7 @@ from agent.config.model import OutboxConfig
 from agent.errors import StoreError
 from agent.outbox import room, unfinished
 from agent.outbox.schema import State, connect, is_damage, put_aside
-from agent.records import Delivery, Message, Priority, QueueHealth, Unfinished
+from agent.records import Delivery, Message, Phase, Priority, QueueHealth, Unfinished
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ class Outbox:
     """At least once, for each broker: one body, one numbered delivery row a broker.
 
     `brokers` says which messages each broker is to have. Safe to use from several threads.
-    Raises StoreError where the disk fails; a damaged file is set aside and replaced.
+    Raises StoreError where the disk fails; a damaged file is set aside and replaced. Where that
+    fails too, each call tries again to open one.
     """
 
     def __init__(
@@ -54,7 +55,8 @@ class Outbox:
         self._set_aside: list[Path] = []
         self._streams: dict[str, str] = {}
         self._unheard: set[tuple[str, str, str]] = set()  # broker, camera, kind
-        self._db = self._open()
+        self._closed = False
+        self._db: sqlite3.Connection | None = self._open()
 
     def put(self, messages: Sequence[Message]) -> None:
         """Store `messages` in one transaction and number them for each broker that wants them.
@@ -73,6 +75,8 @@ class Outbox:
             raise ValueError(f"only events enter the outbox, not {message.channel}")
         takers = [broker for broker, wants in self._brokers.items() if wants(message)]
         if not takers:
+            if message.phase is Phase.END:  # its kind has lost its last broker since it began
+                unfinished.note(db, message)
             return
         added = db.execute(
             "INSERT OR IGNORE INTO message (message_id, n, kind, camera, body, priority, expiry_s,"
@@ -228,7 +232,8 @@ class Outbox:
 
     def close(self) -> None:
         with self._lock:
-            self._db.close()
+            self._closed = True
+            self._let_go()
 
     def _settle(
         self, db: sqlite3.Connection, delivery: Delivery, state: State, why: str | None
@@ -258,7 +263,7 @@ class Outbox:
         # to another message. NORMAL for the rest: a forgotten acknowledgement costs one
         # duplicate, which receivers drop, and each sync wears the card.
         with self._lock:
-            db = self._db
+            db = self._opened()
             try:
                 db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 db.execute("BEGIN IMMEDIATE" if durable else "BEGIN")
@@ -273,14 +278,26 @@ class Outbox:
     def _failed(self, error: sqlite3.Error) -> StoreError:
         if not is_damage(error):
             return StoreError(f"{self._path}: {error}; free some space or check the card")
-        self._db.close()
+        self._let_go()
         self._db = self._replace(error)
         return StoreError(f"{self._path}: {error}; it was set aside and a new outbox begun")
+
+    def _let_go(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreError(f"{self._path}: the outbox has been closed")
+        if self._db is None:  # after damage, on a disk too full for a new file
+            self._db = self._open()
+        return self._db
 
     def _open(self) -> sqlite3.Connection:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            return self._begin(connect(self._path))
+            return self._begin()
         except OSError as error:
             raise StoreError(f"{self._path.parent}: {error.strerror}; make it writable") from error
         except sqlite3.Error as error:
@@ -293,20 +310,26 @@ class Outbox:
         self._set_aside.append(aside)
         _log.error("%s: %s; set aside as %s, a new outbox begun", self._path, error, aside.name)
         try:
-            return self._begin(connect(self._path))
+            return self._begin()
         except sqlite3.Error as again:
             raise StoreError(f"{self._path}: {again}; free space or check the card") from again
 
-    def _begin(self, db: sqlite3.Connection) -> sqlite3.Connection:
+    def _begin(self) -> sqlite3.Connection:
+        db = connect(self._path)
+        try:
+            self._prepare(db)
+        except sqlite3.Error:
+            db.close()
+            raise
+        return db
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
         """Give each broker its stream, and each row its first chance of this run."""
         chance = random.SystemRandom()
         for broker in self._brokers:
             st = "".join(chance.choices(_ALPHABET, k=8))
             db.execute("INSERT OR IGNORE INTO stream (broker, st) VALUES (?, ?)", (broker, st))
-        db.execute(
-            "UPDATE delivery SET state = 0, not_before_ms = 0"
-            " WHERE state < 3 AND (state = 1 OR not_before_ms > 0)"
-        )
+        db.execute("UPDATE delivery SET state = 0 WHERE state = 1 AND state < 3")
+        db.execute("UPDATE delivery SET not_before_ms = 0 WHERE not_before_ms > 0 AND state < 3")
         self._streams = dict(db.execute("SELECT broker, st FROM stream").fetchall())
         self._unheard.clear()
-        return db

@@ -82,20 +82,26 @@ def is_damage(error: sqlite3.Error) -> bool:
 def connect(path: Path) -> sqlite3.Connection:
     """The store at `path`, made when it is not there.
 
-    Raises sqlite3.Error as it comes: the caller tells damage from a full disk.
+    Raises sqlite3.Error as it comes: the caller tells damage from a full disk. A store of a newer
+    agent is no damage: a StoreError, and it stays as it is.
     """
     # Every use is under the outbox's own lock, so threads may share the connection.
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
     try:
-        _prepare(db)
-    except sqlite3.Error:
+        _prepare(db, path)
+    except (sqlite3.Error, StoreError):
         db.close()
         raise
     return db
 
 
-def _prepare(db: sqlite3.Connection) -> None:
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise StoreError(
+            f"{path}: has layout {version} of a newer agent, this one knows {VERSION};"
+            " install the newer one again, or move the file away"
+        )
     if version not in (0, VERSION):
         raise sqlite3.DatabaseError(f"layout {version}, this agent knows {VERSION}")
     db.execute("PRAGMA journal_mode = WAL")
@@ -110,10 +116,10 @@ def put_aside(path: Path, stamp: int) -> Path:
 
     Only the newest damaged file is kept: they hold messages, and messages do not pile up.
     """
-    for older in path.parent.glob(f"{path.name}.corrupt-*"):
-        older.unlink()
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
     try:
+        for older in path.parent.glob(f"{path.name}.corrupt-*"):
+            older.unlink()
         for suffix in ("", "-wal", "-shm"):
             part = path.with_name(path.name + suffix)
             if part.exists():

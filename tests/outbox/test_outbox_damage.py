@@ -51,7 +51,7 @@ def truncated(path):
 
 def another_layout(path):
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
+        db.execute("PRAGMA user_version = -1")
     db.close()
 
 
@@ -69,6 +69,65 @@ def test_damaged_file_is_set_aside_and_a_new_stream_begun(path, damage, caplog):
     outbox.put([letter(1)])
     assert [row.sq for row in outbox.pending("office", 9)] == [1]
     outbox.close()
+
+
+def test_file_of_a_newer_layout_stays_where_it_is(path):
+    fill(path)
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="layout 99 of a newer agent"):
+        open_at(path)
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("*.corrupt-*"))
+
+
+def test_damaged_file_that_cannot_be_set_aside_is_a_store_error(path):
+    garbage(path)
+    path.with_name("outbox.db.corrupt-1").mkdir()  # which unlink() cannot take away
+    with pytest.raises(StoreError, match="cannot be set aside"):
+        open_at(path)
+
+
+def test_damage_on_a_full_disk_is_a_store_error_until_a_new_file_can_be_made(path, monkeypatch):
+    outbox = open_at(path)
+    outbox.put([letter(1)])
+
+    def full(_path):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    def damaged(*_):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.outbox.outbox.connect", full)
+        patch.setattr("agent.outbox.room.make", damaged)
+        calls = (
+            lambda: outbox.put([letter(2)]),
+            lambda: outbox.put([letter(2)]),
+            lambda: outbox.pending("office", 9),
+            lambda: outbox.counts("office"),
+            outbox.tidy,
+            outbox.unfinished,
+        )
+        for call in calls:
+            with pytest.raises(StoreError, match="full"):
+                call()
+    outbox.put([letter(2)])
+    assert [row.sq for row in outbox.pending("office", 9)] == [1]
+    assert len(outbox.take_set_aside()) == 1
+    outbox.close()
+
+
+def test_closed_outbox_is_a_store_error(path):
+    outbox = open_at(path)
+    outbox.close()
+    outbox.close()
+    with pytest.raises(StoreError, match="closed"):
+        outbox.put([letter(1)])
+    with pytest.raises(StoreError, match="closed"):
+        outbox.counts("office")
 
 
 def test_healthy_file_is_not_set_aside(path):

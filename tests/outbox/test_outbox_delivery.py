@@ -151,6 +151,18 @@ def test_row_to_retry_is_due_at_once_after_a_restart(make):
     assert [row.tries for row in make().pending("office", 9)] == [1]
 
 
+def test_refused_row_stays_refused_over_a_restart(make, clock):
+    outbox = make()
+    outbox.put([letter(1)])
+    outbox.retry_later(outbox.pending("office", 1)[0], 30)
+    clock.advance(30)
+    outbox.refuse(outbox.pending("office", 1)[0], "0x87")
+    outbox.close()
+    again = make()
+    assert again.pending("office", 9) == []
+    assert again.counts("office").refused == 1
+
+
 def test_unheard_row_waits_until_its_topic_is_heard(make):
     outbox = make()
     outbox.put([letter(1), letter(2), letter(3, kind="face.count")])

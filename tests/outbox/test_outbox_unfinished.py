@@ -38,6 +38,17 @@ def test_unfinished_occurrence_that_ended_is_no_longer_listed(tmp_path):
     outbox.close()
 
 
+def test_unfinished_occurrence_whose_kind_no_broker_takes_any_more_can_end(tmp_path):
+    outbox = opened(tmp_path)
+    outbox.put([letter(1, phase=Phase.START)])
+    outbox.close()
+    outbox = opened(tmp_path, wants=lambda _: False)
+    assert len(outbox.unfinished()) == 1
+    outbox.put([letter(1, n=1, phase=Phase.END)])
+    assert outbox.unfinished() == []
+    outbox.close()
+
+
 def test_unfinished_occurrence_that_no_broker_was_told_of_is_not_listed(tmp_path):
     outbox = opened(tmp_path, wants=lambda message: message.kind == "plate.hit")
     outbox.put([letter(1, phase=Phase.START)])
