@@ -58,8 +58,8 @@ class Flow:
     hangs up, the first unanswered message is the suspect: it goes first and alone on the next
     connection. What speaks against it is an end while nothing else is unanswered, state messages
     neither, that comes with a DISCONNECT about a message, or without one within 2 s of sending it
-    (RabbitMQ gives no other sign of what its ACL denies). After `hangups` of them it is
-    set aside. Any other lost connection is the link's trouble and counts for nothing.
+    (RabbitMQ gives no other sign of what its ACL denies). After `hangups` of them it is set aside.
+    Any other lost connection counts for nothing.
     """
 
     def __init__(
