@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import select
@@ -18,7 +17,9 @@ from agent.errors import CaptureError
 
 # A child that configures a sensor or a hardware decoder takes some seconds to its first picture.
 PATIENT = Patience(open_s=20.0)
-_STOP_S = 1.0  # to let go of the camera when asked to; then it is killed
+_STOP_S = 0.8  # to let go of the camera when asked to; then it is killed. A box stops in 1.2 s
+_REAP_S = 1.0  # for what has been killed or has ended; one stuck in the kernel is left to it
+_WAKE_S = 0.1  # how late a reader of a silent child notices that it shall stop
 # Of what it prints, kept for the one line that tells why it ended: the first errors name the
 # cause, those that follow only what came of it.
 _SAID_ERRORS = 3
@@ -63,6 +64,7 @@ class FrameChild:
             raise CaptureError(f"{words[0]}: cannot be started: {error.strerror}") from None
         finally:
             os.close(theirs)
+        self._kill_s: float | None = None  # monotonic; set once it was asked to stop
         self._errors: list[str] = []
         self._said = "ended without a word"
         self._listener = threading.Thread(target=self._listen, name=f"said {what}", daemon=True)
@@ -88,29 +90,44 @@ class FrameChild:
     def _fill(self, taken: memoryview, deadline_s: float, within_s: float) -> None:
         filled = 0
         while filled < len(taken):
-            left_s = max(0.0, deadline_s - time.monotonic())
-            if not select.select([self._pipe], [], [], left_s)[0]:
-                raise CaptureError(f"{self._what}: no picture for {within_s:.0f} s")
+            self._wait_for_more(deadline_s, within_s)
             count = self._pipe.readinto(taken[filled:])
             if not count:
                 raise CaptureError(f"{self._what}: {self._last_words()}")
             filled += count
 
+    def _wait_for_more(self, deadline_s: float, within_s: float) -> None:
+        while self._kill_s is None:
+            left_s = max(0.0, deadline_s - time.monotonic())
+            if select.select([self._pipe], [], [], min(left_s, _WAKE_S))[0]:
+                return
+            if left_s <= _WAKE_S:
+                raise CaptureError(f"{self._what}: no picture for {within_s:.0f} s")
+        raise CaptureError(f"{self._what}: closed")
+
     def stop(self) -> None:
-        """Ends and reaps the child, in at most about a second; a reader wakes with its end."""
-        # An interrupt, because gst-launch and Python both clean up after one.
-        self._child.send_signal(signal.SIGINT)
-        try:
-            self._child.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        """Asks the child to end and wakes its reader, who then releases it; waits for nothing."""
+        if self._kill_s is None:
+            self._kill_s = time.monotonic() + _STOP_S
+            # An interrupt, because gst-launch and Python both clean up after one.
+            self._child.send_signal(signal.SIGINT)
 
     def release(self) -> None:
-        """Closes the pipes, once nobody reads any more."""
+        """Ends and reaps the child and closes the pipes, once nobody reads any more."""
         self.stop()
-        self._listener.join(_STOP_S)
+        assert self._kill_s is not None
+        if not self._ends_within(self._kill_s - time.monotonic()):
+            self._child.kill()
+            self._ends_within(_REAP_S)
+        self._listener.join(_REAP_S)
         self._pipe.close()
+
+    def _ends_within(self, seconds: float) -> bool:
+        try:
+            self._child.wait(max(0.0, seconds))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _listen(self) -> None:
         assert self._child.stdout is not None
@@ -124,9 +141,8 @@ class FrameChild:
 
     def _last_words(self) -> str:
         """Its lines that name an error, else its last line: what the child said, cut short."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.wait(_STOP_S)
-        self._listener.join(_STOP_S)
+        self._ends_within(_REAP_S)
+        self._listener.join(_REAP_S)
         return "; ".join(self._errors or [self._said])[:_SAID_CHARACTERS]
 
 

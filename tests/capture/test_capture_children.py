@@ -1,5 +1,6 @@
 """Cameras behind a child process: GStreamer's launcher and the Pi camera's own Python."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -13,13 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from watching import open_files, wait_until
+from watching import open_files, running, wait_until
 
+from agent.capture.capture import Capture
 from agent.capture.child import FrameChild
 from agent.capture.frames import Patience
 from agent.capture.gst import GstSource
 from agent.capture.picamera import PicameraSource
 from agent.clock import SystemClock
+from agent.config.model import CameraConfig
 from agent.errors import CaptureError
 from agent.records import WHOLE
 
@@ -82,6 +85,13 @@ def launcher(tmp_path, monkeypatch):
         return GstSource("c", "anything", SystemClock(), HASTY)
 
     return install
+
+
+def let_go(source):
+    """Closed before it was read, as a capture does it that is closed while it opens."""
+    source.close()
+    with pytest.raises(CaptureError, match="closed"):
+        next(source.frames())
 
 
 def failure(source):
@@ -164,7 +174,8 @@ def test_pipeline_whose_pictures_nobody_reads_still_hears_that_it_shall_stop(gst
     time.sleep(0.1)  # until the pipe is full again
     started_s = time.monotonic()
     source.close()
-    assert time.monotonic() - started_s < 0.9  # it was asked, not killed
+    frames.close()
+    assert time.monotonic() - started_s < 0.7  # it was asked, not killed
 
 
 def test_reading_again_and_again_leaves_no_file_and_no_thread(gst):
@@ -181,7 +192,7 @@ def test_reading_again_and_again_leaves_no_file_and_no_thread(gst):
 def test_agent_killed_outright_takes_a_silent_child_along(launcher):
     if not shutil.which("setpriv"):
         pytest.skip("no setpriv: install util-linux")
-    launcher("header(); picture(); time.sleep(60)").close()
+    let_go(launcher("header(); picture(); time.sleep(60)"))
     program = """
         from agent.capture.gst import GstSource
         from agent.clock import SystemClock
@@ -303,17 +314,49 @@ def test_child_that_writes_no_pictures_is_one_clear_error(launcher, header):
     assert failure(launcher(f"header({header!r}.replace(b'\\\\x00', b'')); time.sleep(60)"))
 
 
+DEAF = """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    header(); picture(); time.sleep(60)
+"""
+
+
 def test_child_that_is_deaf_is_killed(launcher):
-    source = launcher("""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        header(); picture(); time.sleep(60)
-    """)
+    source = launcher(DEAF)
     frames = source.frames()
     next(frames)
     started_s = time.monotonic()
     source.close()
-    assert 0.9 < time.monotonic() - started_s < 2
+    assert time.monotonic() - started_s < 0.2  # who closes waits for nobody
+    frames.close()
+    assert 0.7 < time.monotonic() - started_s < 2
+
+
+def test_reader_of_a_silent_deaf_child_wakes_with_its_close(launcher):
+    let_go(launcher(DEAF))
+    source = GstSource("c", "anything", SystemClock(), Patience(open_s=30, picture_s=30))
+    threading.Timer(0.5, source.close).start()
+    started_s = time.monotonic()
+    with pytest.raises(CaptureError, match="closed"):
+        list(source.frames())
+    assert time.monotonic() - started_s < 2.5
+
+
+def test_many_deaf_children_stop_together(launcher):
+    let_go(launcher(DEAF))
+    with contextlib.ExitStack() as stack:
+        captures = []
+        for name in "abcdef":
+            config = CameraConfig(camera_id=name, roles=("face",), source="gst:anything")
+            captures.append(Capture(config, SystemClock(), progress=lambda: None))
+            stack.enter_context(running(captures[-1]))
+        for capture in captures:
+            wait_until(lambda capture=capture: capture.mailbox.take(0), what="a frame")
+        started_s = time.monotonic()
+        for capture in captures:
+            capture.close()
+        assert time.monotonic() - started_s < 0.3
+    assert time.monotonic() - started_s < 1.3  # all of them; one after the other they took 6 s
 
 
 def test_child_that_talks_without_end_neither_blocks_nor_spoils_the_pictures(launcher):
@@ -413,7 +456,8 @@ def test_pi_camera_is_stopped_in_order():
     next(frames)
     started_s = time.monotonic()
     source.close()
-    assert time.monotonic() - started_s < 0.9  # it was asked, not killed
+    frames.close()
+    assert time.monotonic() - started_s < 0.7  # it was asked, not killed
 
 
 @pytest.mark.parametrize("number", ["", "x", "-1", "0; rm"])
