@@ -23,7 +23,8 @@ GRAMMAR = (
 )
 
 _PASSWORD = re.compile(r"(?i)(pass(word|wd)?|pwd|user-pw)\s*=|://\S*@")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]+")
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*|[0-9A-Fa-f:]+")
 
 _NUMBERS = re.compile(r"[0-9.]+")
 

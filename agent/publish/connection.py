@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.errors import LinkError
+from agent.publish.dial import dial, tls_reason
 from agent.publish.endpoint import Endpoint
 
 KEEPALIVE_S = 15
@@ -28,7 +30,7 @@ need not keep queues for a box that is gone for good."""
 WILL_DELAY_S = 20
 """A change of endpoint or a short gap in the link is not a dead box."""
 
-_CONNECT_TIMEOUT_S = 10.0
+_CONNECT_TIMEOUT_S = 12.0  # from the look-up of the name to the answer to CONNECT
 _WINDOW = 32  # messages in flight; at 300 ms a round this is 100 a second
 
 
@@ -59,6 +61,15 @@ class HangUpError(LinkError):
         self.reason = reason
 
 
+class _Client(paho.Client):
+    """A paho client on a socket that is connected already: its own way there blocks."""
+
+    reached: socket.socket
+
+    def _create_socket(self) -> socket.socket:
+        return self.reached
+
+
 class Connection:
     """A paho client that lives for one connection only.
 
@@ -78,19 +89,18 @@ class Connection:
         self._lost: HangUpError | LinkError | None = None
         self._tls_word = ""
         self._endpoint: Endpoint | None = None
+        self._tls = tls
+        self._socket: socket.socket | None = None
         self._client = self._make_client(client_id, will)
-        if tls is not None:
-            self._client.tls_set_context(tls)
 
-    def _make_client(self, client_id: str, will: Will | None) -> paho.Client:
-        client = paho.Client(
+    def _make_client(self, client_id: str, will: Will | None) -> _Client:
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=MQTTProtocolVersion.MQTTv5 if self._v5 else MQTTProtocolVersion.MQTTv311,
             clean_session=None if self._v5 else False,
             reconnect_on_failure=False,
         )
-        client.connect_timeout = _CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(0)  # the window is kept by the caller
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -103,24 +113,18 @@ class Connection:
             client.will_set(will.topic, will.body, qos=1, retain=True, properties=properties)
         return client
 
-    def open(self, endpoint: Endpoint, progress: Callable[[], None]) -> None:
-        """Connect and wait until the broker has accepted us.
+    def open(self, endpoint: Endpoint, progress: Callable[[], None], stop: threading.Event) -> None:
+        """Connect and wait until the broker has accepted us, or `stop` is set.
 
         Raises LinkError with one line on what is wrong.
         """
         self._endpoint = endpoint
-        try:
-            self._connect(endpoint)
-        except ssl.SSLCertVerificationError as error:
-            raise LinkError(
-                f"{endpoint}: its certificate is refused: {error.verify_message}"
-            ) from error
-        except ssl.SSLError as error:
-            raise LinkError(f"{endpoint}: TLS failed: {_tls_reason(str(error))}") from error
-        except OSError as error:
-            raise LinkError(f"{endpoint}: cannot connect: {error.strerror or error}") from error
         deadline = time.monotonic() + _CONNECT_TIMEOUT_S
-        while self._accepted is None:
+        self._socket = dial(endpoint, self._tls, deadline=deadline, progress=progress, stop=stop)
+        if self._socket is None or stop.is_set():
+            return  # a CONNECT now would take the client id from whoever comes after us
+        self._connect(endpoint, self._socket)
+        while self._accepted is None and not stop.is_set():
             progress()
             self._turn(0.2)
             if self._lost is not None:
@@ -128,22 +132,28 @@ class Connection:
             if time.monotonic() > deadline:
                 raise LinkError(f"{endpoint}: gives no answer to CONNECT; is it an MQTT broker?")
         self._client.on_log = None
+        if self._accepted is None:
+            return
         if self._accepted.is_failure:
             raise LinkError(f"{endpoint}: refuses this box: {self._accepted}")
         if self._lost is not None:
             raise self._lost
 
-    def _connect(self, endpoint: Endpoint) -> None:
+    def _connect(self, endpoint: Endpoint, reached: socket.socket) -> None:
         extra: dict[str, Any] = {}
         if self._v5:
             properties = _properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
             extra = {"clean_start": False, "properties": properties}
-        self._client.connect(endpoint.host, endpoint.port, keepalive=KEEPALIVE_S, **extra)
+        self._client.reached = reached
+        try:
+            self._client.connect(endpoint.host, endpoint.port, keepalive=KEEPALIVE_S, **extra)
+        except OSError as error:
+            raise LinkError(f"{endpoint}: cannot connect: {error.strerror or error}") from error
 
     def _no_answer(self, endpoint: Endpoint) -> LinkError:
         if self._tls_word:
-            return LinkError(f"{endpoint}: TLS failed: {_tls_reason(self._tls_word)}")
+            return LinkError(f"{endpoint}: TLS failed: {tls_reason(self._tls_word)}")
         if endpoint.tls:
             return LinkError(
                 f"{endpoint}: closed before it answered; it may want another client certificate"
@@ -199,6 +209,8 @@ class Connection:
         if self._client.is_connected():
             self._client.disconnect()
             self._client.loop(0.1)
+        if self._socket is not None:
+            self._socket.close()
 
     def fits(self, topic: str, body: bytes) -> bool:
         """Whether the broker takes a packet of this size."""
@@ -251,9 +263,3 @@ _PACKET_OVERHEAD_BYTES = 16  # fixed header 5, lengths and packet id 4, properti
 
 def _properties(packet_type: int) -> Any:
     return Properties(packet_type)  # type: ignore[no-untyped-call]
-
-
-def _tls_reason(text: str) -> str:
-    """The telling part of OpenSSL's message, in words."""
-    found = re.search(r"\[SSL: (\w+)\]", text)
-    return found.group(1).lower().replace("_", " ") if found else text

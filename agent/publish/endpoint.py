@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agent.config.brokers import DEFAULT_PORTS
 from agent.config.certificates import dates_trouble, pair_trouble
 from agent.config.model import BrokerConfig
 from agent.errors import LinkError
-
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +28,9 @@ class Endpoint:
 def parse(url: str) -> Endpoint:
     """`mqtt://host[:port]` or `mqtts://host[:port]`, as the configuration has checked it."""
     parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise LinkError(f"{parts.scheme}: no broker address; write mqtts://host:8883")
-    port = parts.port or _PORTS[parts.scheme]
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
     return Endpoint(host=parts.hostname, port=port, tls=parts.scheme == "mqtts")
 
 

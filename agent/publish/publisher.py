@@ -42,7 +42,7 @@ class Publisher:
     """Delivers one broker's rows of the outbox; `run` is the body of its thread.
 
     `status(up)` makes the status message, and the will from `status(False)`. `progress` is called
-    at least every few seconds, except while a name is looked up or TLS is being agreed (≤ 20 s).
+    at least every second, also while a name is looked up or TLS is being agreed.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Publisher:
         self._drain_s = drain_s
         self._endpoints = [parse(url) for url in broker.urls]
         self._flow = Flow(queue, broker, site, box, clock=clock, patience=patience or Patience())
+        self._said: dict[Endpoint, str] = {}  # what was last wrong with each
         self._lock = threading.Lock()
         self._latest: dict[str, Message] = {}
         self._unsent: set[str] = set()
@@ -110,7 +111,9 @@ class Publisher:
             will=self._will(),
         )
         try:
-            connection.open(endpoint, self._progress)
+            connection.open(endpoint, self._progress, stop)
+            if stop.is_set():
+                return
             self._connected(endpoint)
             self._deliver(connection, stop)
         finally:
@@ -188,8 +191,9 @@ class Publisher:
         if endpoint.tls and not self.state.connected:
             trouble = certificate_trouble(self._broker.cert, self._clock.now().utc_ms)
             why = f"{endpoint}: {trouble}" if trouble else why  # brokers word it now so, now so
-        if self.state.connected or self.state.error != why:
+        if self.state.connected or self._said.get(endpoint) != why:
             _log.warning("%s: %s; trying again", self._broker.broker_id, why)
+        self._said[endpoint] = why
         self.state = LinkState(endpoint=str(endpoint), error=why)
 
     def _rest(self, stop: threading.Event, *, last_address: bool) -> None:
