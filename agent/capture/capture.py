@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from agent.capture.backoff import Backoff
 from agent.capture.frames import Source
@@ -60,14 +61,11 @@ class Mailbox:
             return frame
 
 
-def _live(camera: CameraConfig, clock: Clock) -> Source:
-    return open_source(camera, clock, realtime=True)
-
-
 class Capture:
     """Reads one camera into a one-slot mailbox; `run` is the body of its thread.
 
-    `progress` is called at every frame and at least once a second while waiting to reconnect.
+    `progress` is called at every frame, while connecting, and at least once a second while waiting
+    to reconnect.
     `opener` makes the source anew for each try; `wait(seconds)` and `rng` are the back-off's.
     """
 
@@ -77,7 +75,7 @@ class Capture:
         clock: Clock,
         *,
         progress: Callable[[], None],
-        opener: Callable[[CameraConfig, Clock], Source] = _live,
+        opener: Callable[[CameraConfig, Clock], Source] | None = None,
         wait: Callable[[float], object] | None = None,
         rng: Callable[[], float] = random.random,
     ) -> None:
@@ -85,7 +83,7 @@ class Capture:
         self._camera = camera
         self._clock = clock
         self._progress = progress
-        self._opener = opener
+        self._opener = opener or partial(open_source, realtime=True, progress=progress)
         self._closed = threading.Event()
         self._wait = wait or self._closed.wait
         self._backoff = Backoff(rng)

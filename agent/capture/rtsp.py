@@ -11,8 +11,10 @@ import contextlib
 import re
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -24,6 +26,7 @@ from agent.capture.sdp import VideoTrack, video_track
 from agent.errors import CaptureError
 
 _POLL_S = 1.0  # how late the time for a keep-alive is noticed
+_WAKE_S = 0.1  # how late who waits for a connection notices that it is closed
 _READ_BYTES = 65536
 _MAX_HEADER_BYTES = 16384  # real answers stay under 1 kB
 _MAX_BODY_BYTES = 65536  # a description of several tracks is 2 kB
@@ -64,13 +67,15 @@ class RtspSession:
         self._socket: socket.socket | None = None
         self._closed = False
 
-    def open(self) -> VideoTrack:
-        """Connects, logs in and lets the video play; what it is of."""
+    def open(self, progress: Callable[[], None] = lambda: None) -> VideoTrack:
+        """Connects, logs in and lets the video play; what it is of.
+
+        `progress` is called several times a second until it is connected.
+        """
         open_s = self._patience.open_s
         self._expect_within(open_s, f"the camera does not answer within {open_s:.0f} s")
-        if not self._closed:
-            self._socket = _connect(self._where, open_s / 2)
-        if self._closed:  # now, or while it was connecting
+        self._socket = self._connected(progress)
+        if self._closed:  # while it was connecting
             raise CaptureError("closed")
         track = self._play()
         self._collect = Depacketizer(track.codec, track.payload_type)
@@ -109,6 +114,20 @@ class RtspSession:
             if self._session:
                 self._send("TEARDOWN", self._url)
         self._socket.close()
+
+    def _connected(self, progress: Callable[[], None]) -> socket.socket:
+        """Waits for the connection no longer than the camera has to open, and not once closed."""
+        opening = None if self._closed else _opening(self._where, self._patience.open_s / 2)
+        while opening and not self._closed and time.monotonic() < self._deadline_s:
+            progress()
+            wait([opening], _WAKE_S)
+            if opening.done():
+                return opening.result()
+        if opening and not opening.cancel():  # it came at the last moment
+            return opening.result()
+        if self._closed:
+            raise CaptureError("closed")
+        raise CaptureError(f"{_address(self._where)}: no answer", why="unreachable")
 
     def _expect_within(self, seconds: float, otherwise: str) -> None:
         self._deadline_s = time.monotonic() + seconds
@@ -280,13 +299,41 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _connect(parts: SplitResult, within_s: float) -> socket.socket:
+def _opening(parts: SplitResult, each_s: float) -> Future[socket.socket]:
+    """The connection to come, at most `each_s` for each address that the name has.
+
+    In a thread of its own, because a look-up among silent name servers can be neither woken nor
+    given a limit. Who waits no longer cancels; what comes later is closed.
+    """
+    opening: Future[socket.socket] = Future()
+
+    def connect() -> None:
+        try:
+            connection = _connect(parts, each_s)
+        except CaptureError as error:
+            if opening.set_running_or_notify_cancel():
+                opening.set_exception(error)
+            return
+        if opening.set_running_or_notify_cancel():
+            opening.set_result(connection)
+        else:
+            connection.close()
+
+    threading.Thread(target=connect, name=f"connect {parts.hostname}", daemon=True).start()
+    return opening
+
+
+def _connect(parts: SplitResult, each_s: float) -> socket.socket:
     where = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     try:
-        connection = socket.create_connection(where, timeout=within_s)
+        connection = socket.create_connection(where, timeout=each_s)
         return _encrypted(connection, where[0]) if parts.scheme == "rtsps" else connection
     except (OSError, UnicodeError) as error:
-        raise CaptureError(f"{where[0]}:{where[1]}: {_reason(error)}", why="unreachable") from None
+        raise CaptureError(f"{_address(parts)}: {_reason(error)}", why="unreachable") from None
+
+
+def _address(parts: SplitResult) -> str:
+    return f"{parts.hostname}:{parts.port or _PORTS[parts.scheme]}"
 
 
 def _encrypted(connection: socket.socket, host: str) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.capture.clip import ClipSource
@@ -20,12 +21,19 @@ __all__ = ["KINDS", "Source", "open_source"]
 KINDS = ("rtsp", "rtsps", "picamera", "v4l2", "gst", "clip", "synthetic")
 
 
-def open_source(camera: CameraConfig, clock: Clock, *, realtime: bool) -> Source:
+def open_source(
+    camera: CameraConfig,
+    clock: Clock,
+    *,
+    realtime: bool,
+    progress: Callable[[], None] = lambda: None,
+) -> Source:
     """Opens what `camera.source` names; CaptureError says in one line why it cannot.
 
     Without `realtime` (replay) only clips and synthetic scenes can be opened; their frames are
     stamped in media time, counted from what `clock` says now. With it a clip keeps its own pace
-    and starts again at its end, as a camera never ends.
+    and starts again at its end, as a camera never ends. `progress` is called while a camera is
+    waited for that may be silent for longer than a watchdog likes.
     """
     kind, _, rest = camera.source.partition(":")
     if kind == "clip":
@@ -35,7 +43,7 @@ def open_source(camera: CameraConfig, clock: Clock, *, realtime: bool) -> Source
     if not realtime:
         raise CaptureError(f"{kind}: is a camera: only clips and synthetic scenes can be replayed")
     if kind in ("rtsp", "rtsps"):
-        return RtspSource(camera, clock)
+        return RtspSource(camera, clock, progress=progress)
     if kind == "gst":
         return GstSource(camera.camera_id, rest, clock)
     if kind == "v4l2":

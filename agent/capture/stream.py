@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agent.capture.backoff import Backoff
 from agent.capture.credentials import Credentials, read_credentials
@@ -34,10 +34,17 @@ _SAME_MOMENT_NS = 1_000_000_000
 class RtspSource:
     """One camera over RTSP; with a `detect_source` the frames are its, `main` the main stream's."""
 
-    def __init__(self, camera: CameraConfig, clock: Clock, patience: Patience = PATIENT) -> None:
+    def __init__(
+        self,
+        camera: CameraConfig,
+        clock: Clock,
+        patience: Patience = PATIENT,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
         credentials = read_credentials(camera.auth) if camera.auth else None
         self._maker = FrameMaker(camera.camera_id, clock)
         self._patience = patience
+        self._progress = progress
         self._session = RtspSession(camera.detect_source or camera.source, credentials, patience)
         self._main = None
         if camera.detect_source:
@@ -46,7 +53,7 @@ class RtspSource:
     def frames(self) -> Iterator[Frame]:
         picture_s = self._patience.picture_s
         try:
-            track = self._session.open()
+            track = self._session.open(self._progress)
             if self._main:
                 self._main.start()
             decoder, pending = Decoder(track.codec), track.parameter_sets
