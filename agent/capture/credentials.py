@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.config.login import split_login
+from agent.config.login import credentials_folder, split_login
 from agent.config.problems import Refusal
 from agent.errors import CaptureError
 
@@ -34,13 +34,16 @@ class Credentials:
 
 
 def read_credentials(path: Path) -> Credentials:
-    """`user:password`, one line, from a file that only its owner can read."""
+    """`user:password`, one line, from a file that only its owner can read.
+
+    Those of systemd it guards itself: they have mode 0440, in a folder closed to others.
+    """
     try:
         mode = path.stat().st_mode
         content = path.read_bytes()
     except OSError as error:
         raise CaptureError(f"{path}: cannot read the camera's password: {error.strerror}") from None
-    if mode & 0o077:
+    if mode & 0o077 and path.parent != credentials_folder():
         raise CaptureError(f"{path}: others can read the camera's password: chmod 600 it")
     try:
         user, password = split_login(content)

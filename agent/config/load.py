@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from agent.config.document import SIZE_LIMIT_BYTES, compose
+from agent.config.login import credentials_folder
 from agent.config.model import Config
 from agent.config.place import Place, Reading
 from agent.config.problems import InvalidConfig, Problem, Refusal
@@ -35,11 +35,10 @@ def check(path: Path) -> tuple[Config | None, list[Problem]]:
 
     Raises ConfigError when the file cannot be read.
     """
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     reading = Reading(
         file=str(path),
         folder=path.absolute().parent,
-        credentials=Path(credentials) if credentials else None,
+        credentials=credentials_folder(),
     )
     config = _read(_bytes(path), reading)
     problems = sorted(reading.problems, key=lambda problem: (problem.line, problem.column))

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import os
+from pathlib import Path
 
 from agent.config.problems import Refusal
 
 _FORM = "must be one line, user:password"
+
+
+def credentials_folder() -> Path | None:
+    """Where systemd hands over what `cred:NAME` names, to this service alone."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) if folder else None
 
 
 def split_login(content: bytes) -> tuple[str, str]:

@@ -66,6 +66,20 @@ def test_file_that_others_can_touch_is_refused_with_the_cure(stored, mode):
         read_credentials(stored(b"admin:s3cret", mode))
 
 
+def test_file_that_systemd_hands_over_is_read_in_the_mode_that_it_has(stored, monkeypatch):
+    path = stored(b"a:b", 0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    assert read_credentials(path).user == "a"
+
+
+@pytest.mark.parametrize("folder", ["", "credentials", ".."])
+def test_file_elsewhere_is_refused_whatever_systemd_hands_over(stored, monkeypatch, folder):
+    path = stored(b"a:b", 0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", folder and str(path.parent / folder))
+    with pytest.raises(CaptureError, match="chmod 600"):
+        read_credentials(path)
+
+
 @pytest.mark.parametrize(
     "content",
     [
