@@ -8,7 +8,8 @@ import threading
 import time
 
 import pytest
-from brokers import wait_until
+from brokers import Certificates, Mosquitto, wait_until
+from letters import letter
 from post import office, post
 
 from agent.errors import LinkError
@@ -104,6 +105,20 @@ def test_silent_tls_costs_no_more_than_the_deadline(monkeypatch, door):
     assert "timed out" in str(found)
     assert took_s < 1.5
     assert beats > 5
+
+
+def test_event_arrives_over_tls_and_a_foreign_broker_is_refused(tmp_path):
+    ours = Certificates(tmp_path / "ours")
+    cert, key = ours.issue("box")
+    shown = {"cert": cert, "key": key}
+    with Mosquitto(tmp_path, tls=ours.mosquitto_settings()) as broker:
+        with post(office(broker.tls_url, protocol="3.1.1", ca=ours.ca, **shown), tmp_path) as box:
+            box.outbox.put([letter(i) for i in range(50)])
+            wait_until(lambda: box.counts().rows == 0, what="all acknowledged")
+        foreign = Certificates(tmp_path / "foreign").ca
+        with post(office(broker.tls_url, ca=foreign, **shown), tmp_path) as box:
+            said = wait_until(lambda: box.publisher.state.error, what="an error")
+    assert "its certificate is refused" in said
 
 
 def test_name_that_is_none_is_a_link_error():
