@@ -53,7 +53,11 @@ def read_credentials(path: Path) -> Credentials:
 
 
 class Login:
-    """Answers a camera's challenge: Digest (RFC 7616), Basic only where nothing else is offered."""
+    """Answers a camera's challenge: Digest (RFC 7616), Basic only where nothing else is offered.
+
+    Who has asked for Digest gets no Basic later: that would show the password to whoever has come
+    between.
+    """
 
     def __init__(
         self, credentials: Credentials, own_nonce: Callable[[], str] = secrets.token_urlsafe
@@ -68,13 +72,23 @@ class Login:
         """Whether a challenge has been answered, so that a further one means a refusal."""
         return self._challenge is not None
 
+    @property
+    def in_clear(self) -> bool:
+        """Whether the password itself is sent."""
+        return self._challenge is not None and self._challenge["scheme"] == "basic"
+
     def challenge(self, offers: Sequence[str]) -> bool:
         """Takes the best of the WWW-Authenticate values; says whether it is only a stale nonce."""
         parsed = [_parsed(offer) for offer in offers]
         known = [offer for offer in parsed if offer["scheme"] == "basic" or _hash(offer)]
         if not known:
             raise CaptureError("the camera asks for a kind of login that is not known here")
-        self._challenge = min(known, key=lambda offer: offer["scheme"] == "basic")
+        best = min(known, key=lambda offer: offer["scheme"] == "basic")
+        if best["scheme"] == "basic" and self.started and not self.in_clear:
+            raise AuthenticationError(
+                "the camera first asked for Digest and now for the password in clear: not sent"
+            )
+        self._challenge = best
         self._uses = 0
         return self._challenge.get("stale", "").lower() == "true"
 
@@ -82,7 +96,7 @@ class Login:
         """The value of Authorization for one request; None before any challenge."""
         if self._challenge is None:
             return None
-        if self._challenge["scheme"] == "basic":
+        if self.in_clear:
             both = f"{self._credentials.user}:{self._credentials.password}"
             return "Basic " + base64.b64encode(both.encode()).decode()
         return self._digest(self._challenge, method, uri)

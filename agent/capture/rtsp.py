@@ -8,6 +8,8 @@ Here nothing but the one connection to the configured host is ever opened.
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import re
 import socket
 import ssl
@@ -24,6 +26,8 @@ from agent.capture.frames import PATIENT, Patience
 from agent.capture.rtp import AccessUnit, Depacketizer
 from agent.capture.sdp import VideoTrack, video_track
 from agent.errors import CaptureError
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 1.0  # how late the time for a keep-alive is noticed
 _WAKE_S = 0.1  # how late who waits for a connection notices that it is closed
@@ -177,6 +181,8 @@ class RtspSession:
             raise AuthenticationError("the camera wants a user and password: give it `auth`")
         again = self._login.started
         stale = self._login.challenge(response.headers.get("www-authenticate", []))
+        if self._login.in_clear and self._where.scheme == "rtsp":
+            _warn_in_clear(_address(self._where))
         # Many cameras do not say that a nonce is stale: who was let in before asks once more.
         if again and not stale and not self._proven:
             raise AuthenticationError("the camera refuses the user or password in `auth`")
@@ -279,6 +285,15 @@ class RtspSession:
             raise CaptureError("the camera hung up", why="ended")
         self._received += more
         return True
+
+
+@functools.cache  # once a camera, not with each connection
+def _warn_in_clear(address: str) -> None:
+    log.warning(
+        "%s: the password goes over the network in clear: switch on Digest in the camera, or"
+        " address it as rtsps://",
+        address,
+    )
 
 
 def _split(url: str) -> SplitResult:

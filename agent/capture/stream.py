@@ -59,6 +59,8 @@ class RtspSource:
             decoder, pending = Decoder(track.codec), track.parameter_sets
             pictured_s = time.monotonic()
             for unit in self._session.units():
+                if self._main:
+                    self._main.check()
                 pictures = decoder.decode(pending + unit.coded, unit.taken_ns)
                 pending = b""
                 for picture, taken_ns in pictures:
@@ -107,12 +109,18 @@ class MainStream:
         self._latest: tuple[YuvPicture, int] | None = None
         self._session: RtspSession | None = None
         self._stopping = threading.Event()
+        name = f"main {camera_id}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._said = ""  # what its last loss was logged as
 
     def start(self) -> None:
         """Begins to read, in a thread of its own that ends with `close`."""
-        name = f"main {self._camera_id}"
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        self._thread.start()
+
+    def check(self) -> None:
+        """CaptureError when its thread died of a bug, so that both streams are opened anew."""
+        if not self._thread.is_alive() and not self._stopping.is_set():
+            raise CaptureError("the main stream's reader died: its traceback is in the log")
 
     def view(self, taken_ns: int, instead: Picture) -> Picture | None:
         """The main picture of that moment, to be decoded when touched; None with no stream."""

@@ -206,6 +206,23 @@ def test_basic_is_used_where_nothing_else_is_offered():
     assert (scheme, base64.b64decode(both)) == ("Basic", b"Mufasa:Circle of Life")
 
 
+def test_who_asked_for_digest_gets_no_password_in_clear_later():
+    login = Login(MUFASA)
+    login.challenge([OFFER.format(algorithm="MD5")])
+    with pytest.raises(AuthenticationError, match="not sent"):
+        login.challenge(['Basic realm="cam"'])
+    assert login.header("GET", "/").startswith("Digest ")
+
+
+def test_who_asked_for_basic_may_ask_for_digest_and_for_basic_again():
+    login = Login(MUFASA)
+    for _ in range(2):
+        login.challenge(['Basic realm="cam"'])
+    assert login.in_clear
+    login.challenge([OFFER.format(algorithm="MD5")])
+    assert not login.in_clear
+
+
 def test_nothing_is_sent_before_a_challenge():
     login = Login(MUFASA)
     assert login.header("GET", "/") is None

@@ -22,7 +22,7 @@ from agent.capture.capture import Capture
 from agent.capture.credentials import AuthenticationError
 from agent.capture.frames import Patience
 from agent.capture.rtsp import RtspSession
-from agent.capture.stream import RtspSource
+from agent.capture.stream import MainStream, RtspSource
 from agent.clock import SystemClock
 from agent.errors import CaptureError
 
@@ -372,6 +372,56 @@ def test_password_that_is_refused_is_not_sent_again_and_again(tmp_path, stale, t
         tried = [request for request in strict.requests if "authorization" in request.headers]
     assert isinstance(error, AuthenticationError)
     assert len(tried) == tries
+
+
+def basic(request):
+    return answer(request, "401 Unauthorized", WWW_Authenticate='Basic realm="cam"')
+
+
+def test_camera_that_turns_from_digest_to_basic_does_not_get_the_password(tmp_path):
+    def turning(request):
+        logged_in = "authorization" in request.headers
+        return basic(request) if logged_in else challenge(request, "a")
+
+    with ScriptedCamera(answers={"DESCRIBE": turning}) as turncoat:
+        error = failure(turncoat.url, auth=login_file(tmp_path, "a:b"))
+        tried = [request.headers.get("authorization", "") for request in turncoat.requests]
+    assert isinstance(error, AuthenticationError)
+    assert not any(value.startswith("Basic") for value in tried)
+
+
+def test_password_in_clear_is_one_warning_a_camera_and_not_in_it(tmp_path, caplog, units):
+    def asking(request):
+        return polite["DESCRIBE"](request) if "authorization" in request.headers else basic(request)
+
+    polite, auth = polite_answers(), login_file(tmp_path, "watcher:s3cret")
+    with ScriptedCamera(answers={"DESCRIBE": asking}, units=units["h264"]) as simple:
+        for _ in range(2):
+            assert len(seen(simple, auth=auth)) == 3
+    (line,) = [entry.getMessage() for entry in caplog.records if "in clear" in entry.getMessage()]
+    assert line.startswith(f"127.0.0.1:{simple.port}: ")
+    assert "s3cret" not in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_main_stream_that_dies_of_a_bug_is_opened_anew_with_its_source(units, monkeypatch):
+    def die(stream):
+        if not died:
+            died.append(stream)
+            raise RuntimeError("bug")
+        read(stream)
+
+    died, read = [], MainStream._read
+    monkeypatch.setattr(MainStream, "_read", die)
+    with (
+        ScriptedCamera(units=units["h264"]) as full,
+        ScriptedCamera(units=units["h264"]) as sub,
+        running(
+            Capture(camera(full.url, sub.url), SystemClock(), progress=lambda: None)
+        ) as capture,
+    ):
+        wait_until(lambda: "reader died" in (capture.state.error or ""), what="the loss")
+        wait_until(lambda: (frame := capture.mailbox.take(1)) and frame.main, what="both streams")
 
 
 @pytest.mark.parametrize("stale", [", stale=true", ", stale=false", ""])
