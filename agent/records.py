@@ -135,15 +135,28 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlateText:
+    """One string that a plate may carry."""
+
+    country: str  # of the grammar: UZ KZ KG ..., "?" where text and picture do not tell
+    text: str  # A-Z and 0-9 only
+    pattern: str  # name of the form it has in that grammar
+    loss: float  # natural log: how much less likely than the most likely string; 0 for that one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlateReading:
-    """What all views of one track say its plate is."""
+    """What all views of one track say its plate is. Stays in memory; never logged."""
 
     track_id: int
-    text: str
-    score: float
+    kind: str  # of the vehicle, "vehicle" where none was seen around the plate
+    box: Box  # of the plate, where it was last seen
+    best: PlateText | None  # None: the evidence settles nothing
+    others: tuple[PlateText, ...]  # the runners-up, likeliest first, as far as they are plausible
+    score: float  # calibrated probability that `best` is right, 0..1
+    margin: float  # natural log, from `best` to the runner-up
     char_scores: tuple[float, ...]
-    pattern: str
-    votes: int
+    votes: int  # views that were read
 
 
 class Phase(str, Enum):
@@ -180,6 +193,10 @@ class Event:
     direction: str | None = None  # "+" or "-"
     duration_ms: int | None = None
     period_s: int | None = None
+    plate: PlateText | None = None  # in clear; what of it leaves is decided in `privacy`
+    margin: float | None = None
+    hotlist: str | None = None
+    match: str | None = None  # "exact" | "alike"
     version: str | None = None
     why: str | None = None
 
