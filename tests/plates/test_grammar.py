@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from math import exp, inf, log
 from pathlib import Path
@@ -100,6 +101,20 @@ def seen(text: str, sure: float = 8.0, seed: int = 0) -> Floats:
     for slot, char in enumerate(text.ljust(SLOTS, "_")):
         logits[slot, SYMBOLS.index(char)] += sure
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+README = Path(__file__).parents[2] / "models" / "plates" / "README.md"
+
+
+def examples() -> list[tuple[str, str, str]]:
+    """(country, example, pattern) of each row in the tables of the README."""
+    rows, code = [], ""
+    for line in README.read_text(encoding="utf-8").splitlines():
+        if heading := re.fullmatch(r"## .*\((\w\w)\)", line):
+            code = heading[1]
+        elif row := re.match(r"\| `([^`]+)` \| ([a-z-]+) \|", line):
+            rows.append((code, row[1], row[2]))
+    return rows
 
 
 EVERYWHERE = dict.fromkeys(load_grammars().countries, -1.0)
@@ -273,3 +288,54 @@ def test_load_of_two_files_of_one_country_is_refused(tmp_path: Path) -> None:
 def test_load_of_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no grammar"):
         load_grammars(tmp_path)
+
+
+@pytest.mark.parametrize(("country", "example", "pattern"), examples())
+def test_readme_example_of_a_pattern_is_read_as_that(
+    country: str, example: str, pattern: str
+) -> None:
+    everything = load_grammars()
+    plate = everything.canonical(example, country)
+    assert plate is not None
+    assert plate.text == re.sub(r"\W", "", example)
+    assert plate.pattern == pattern
+    (named,) = (one for one in everything.countries[country].patterns if one.name == pattern)
+    second = len(re.sub(r"\W", "", example.partition("/")[0])) if "/" in example else 0
+    forms = [form for form in named.forms if form.length == len(plate.text)]
+    assert any(second in form.breaks for form in forms)
+
+
+def test_readme_examples_leave_no_pattern_out() -> None:
+    everything = load_grammars().countries
+    shown = {(code, pattern) for code, _, pattern in examples()}
+    assert shown == {
+        (code, pattern.name)
+        for code in everything
+        for pattern in everything[code].patterns
+        if code != "?"
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "other"), [("01123ABC", "KG"), ("1234AB01", "TJ"), ("123AB01", "KZ")]
+)
+def test_search_of_a_text_of_two_countries_follows_the_picture(text: str, other: str) -> None:
+    for country, elsewhere in (("UZ", other), (other, "UZ")):
+        picture = {country: -0.1, elsewhere: -6.0, "?": -3.0}
+        found = load_grammars().search(seen(text, sure=14.0), picture)
+        assert (found[0].country, found[0].text) == (country, text)
+        assert (elsewhere, text) in {(one.country, one.text) for one in found}
+
+
+@pytest.mark.parametrize("text", ["BLH12345", "KBL1234", "HRT12345L", "KDR123"])
+def test_search_of_an_afghan_line_is_never_uzbek(text: str) -> None:
+    for picture in (EVERYWHERE, {"UZ": -0.7, "?": -0.7}):
+        best = load_grammars().search(seen(text, sure=14.0), picture)[0]
+        assert best.country != "UZ"
+        assert best.text == text
+
+
+def test_search_of_a_region_that_is_not_issued_is_not_moved_to_another() -> None:
+    picture = {"UZ": -0.1, "?": -2.3}
+    best = load_grammars().search(seen("71A123BC", sure=16.0), picture)[0]
+    assert (best.country, best.text) == ("?", "71A123BC")
