@@ -339,3 +339,16 @@ def test_search_of_a_region_that_is_not_issued_is_not_moved_to_another() -> None
     picture = {"UZ": -0.1, "?": -2.3}
     best = load_grammars().search(seen("71A123BC", sure=16.0), picture)[0]
     assert (best.country, best.text) == ("?", "71A123BC")
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10_000), sure=st.floats(5, 14))
+def test_search_of_random_characters_is_not_surely_another_uzbek_text(
+    seed: int, sure: float
+) -> None:
+    random = np.random.default_rng(seed)
+    text = "".join(random.choice(list(SYMBOLS[:-1]), random.integers(5, 9)))
+    if sum(map(str.isdigit, text)) >= 2:
+        found = load_grammars().search(seen(text, sure, seed), {"UZ": -0.5, "?": -1.6})
+        forced = found[0].country == "UZ" and found[0].text != text
+        assert not (forced and Grammars.posterior(found) > 0.9)
