@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, TypeVar
@@ -35,12 +36,22 @@ class OutputSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """How far a reader's outputs are to be believed; measured on pictures it was not trained on."""
+
+    text_temperature: float  # logits are divided by it
+    country_temperature: float
+    sure: float  # a text this probable counts as read
+    min_width_px: int  # of a plate, in the full picture: narrower ones are not read reliably
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPackage:
     """Everything a `model.toml` says; the file beside it has the sha256 that it names."""
 
     name: str
     directory: Path
-    task: str  # face | object
+    task: str  # face | object | plate | plate-text
     title: str
     version: str
     file: Path
@@ -62,6 +73,7 @@ class ModelPackage:
     figures: Mapping[str, Any]
     golden: tuple[Path, ...]
     golden_tolerance: float
+    calibration: Calibration | None = None  # of a reader
 
     @property
     def levels(self) -> NDArray[np.float32]:
@@ -103,7 +115,7 @@ def find_package(task: str, root: Path | None = None) -> ModelPackage:
     for directory in package_dirs(where):
         if (directory / CARD).is_file() and read_card(directory).task == task:
             return load_package(directory)
-    raise ModelError(f"{where}: no model package for the task {task}")
+    raise ModelError(f"{where}: no model package for the task {task}; {_how_to_get(where)}")
 
 
 def load_package(directory: Path) -> ModelPackage:
@@ -157,6 +169,9 @@ class _Card:
         self._table = table
         self._prefix = prefix
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._table
+
     def get(self, key: str, check: Callable[[Any], _Made], expected: str) -> _Made:
         if key not in self._table:
             raise ModelError(f"{self._path}: {self._prefix}{key} is missing; it is {expected}")
@@ -209,6 +224,16 @@ def _package(directory: Path, card: _Card) -> ModelPackage:
         figures=card.get("figures", _mapping, "a table"),
         golden=tuple(sorted((directory / "golden").glob("*.npz"))),
         golden_tolerance=golden.get("tolerance", _share, "a number between 0 and 1"),
+        calibration=_calibration(card.table("calibration")) if "calibration" in card else None,
+    )
+
+
+def _calibration(card: _Card) -> Calibration:
+    return Calibration(
+        text_temperature=card.get("text_temperature", _above_zero, "a number above 0"),
+        country_temperature=card.get("country_temperature", _above_zero, "a number above 0"),
+        sure=card.get("sure", _share, "a number between 0 and 1"),
+        min_width_px=card.pixels("min_width_px"),
     )
 
 
@@ -244,6 +269,12 @@ def _pixels(raw: Any) -> int:
 
 def _share(raw: Any) -> float:
     if isinstance(raw, bool) or not 0 < raw < 1:
+        raise ValueError
+    return float(raw)
+
+
+def _above_zero(raw: Any) -> float:
+    if isinstance(raw, bool) or not 0 < raw < inf:
         raise ValueError
     return float(raw)
 

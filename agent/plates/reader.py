@@ -1,0 +1,90 @@
+"""What one view of a plate says: log probabilities of its characters and of its country."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.errors import ModelError
+from agent.infer.model import Model
+from agent.infer.package import Calibration
+from agent.plates.kbest import SLOTS, SYMBOLS
+from agent.plates.straighten import Corners, plate_width_px, sharpness, straighten
+from agent.records import Picture
+
+NO_PLATE = "-"
+"""The country of what is no plate: adverts, clocks, grilles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class View:
+    """One reading of one picture, calibrated; all logarithms are natural."""
+
+    char_logp: NDArray[np.float32] = field(repr=False)  # (SLOTS, 37); a plate's text, never logged
+    country_logp: Mapping[str, float]  # if it is a plate
+    not_plate: float  # probability, 0..1
+    sharpness: float
+    width_px: float  # of the plate, in the full-resolution picture
+
+    @property
+    def quality(self) -> float:
+        """What makes one view of a plate better than another of the same: sharp pixels across."""
+        return self.sharpness * self.width_px
+
+
+class PlateReader:
+    """Reads for one camera; not thread-safe, the model behind it is."""
+
+    def __init__(self, model: Model) -> None:
+        """ModelError where the model is none of this kind."""
+        package = model.package
+        shapes = [(output.name, output.shape) for output in package.outputs]
+        countries = package.labels
+        if shapes != [("text", (1, SLOTS, len(SYMBOLS))), ("country", (1, len(countries)))]:
+            raise ModelError(
+                f"{package.directory}: a reader of plates has the outputs text (1, {SLOTS}, "
+                f"{len(SYMBOLS)}) and country (1, labels), this model has {shapes}"
+            )
+        if NO_PLATE not in countries or package.calibration is None:
+            raise ModelError(
+                f"{package.directory}: a reader of plates needs {NO_PLATE!r} among its labels and "
+                "the table calibration"
+            )
+        self.inferences = 0
+        """How often the model was asked so far."""
+        self.calibration: Calibration = package.calibration
+        self._model = model
+        self._countries = countries
+        self._size_px = (package.width_px, package.height_px)
+        self._levels = package.levels
+        self._tensor = np.empty((1, package.height_px, package.width_px, 3), dtype=np.float32)
+
+    def read(self, picture: Picture, corners: Corners) -> View:
+        """One inference on the plate inside `corners`."""
+        flat = straighten(picture, corners, self._size_px)
+        cv2.LUT(flat, self._levels, dst=self._tensor[0])
+        self.inferences += 1
+        text, country = self._model.run(self._tensor)
+        char_logp = _log_softmax(text[0] / np.float32(self.calibration.text_temperature))
+        of_country = _log_softmax(country[0] / np.float32(self.calibration.country_temperature))
+        logp = dict(zip(self._countries, of_country.astype(float).tolist(), strict=True))
+        not_plate = float(np.exp(logp.pop(NO_PLATE)))
+        plate_logp = float(np.logaddexp.reduce(list(logp.values())))
+        return View(
+            char_logp=char_logp,
+            country_logp={code: value - plate_logp for code, value in logp.items()},
+            not_plate=not_plate,
+            sharpness=sharpness(np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8)),
+            width_px=plate_width_px(corners, picture),
+        )
+
+
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    logp: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logp
