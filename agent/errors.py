@@ -7,6 +7,7 @@ AgentError
 ├── ModelError     a model is missing or wrong: keep the one that works
 ├── StoreError     the outbox cannot be read or written: set aside, report, go on
 ├── LinkError      a broker is away or refuses: back off, try the next one
+├── HotlistError   a list of plates does not verify: keep the one in force
 └── UpdateError    an update does not verify: stay where we are
 """
 
@@ -43,6 +44,14 @@ class StoreError(AgentError):
 
 class LinkError(AgentError):
     pass
+
+
+class HotlistError(AgentError):
+    """`why` is the one word that leaves the box in an `audit` event; the text stays in its log."""
+
+    def __init__(self, text: str, *, why: str = "damaged") -> None:
+        super().__init__(text)
+        self.why = why
 
 
 class UpdateError(AgentError):
