@@ -7,17 +7,19 @@ import json
 import os
 import pwd
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from agent.config.disclosure import Disclosure, disclose
 from agent.config.load import check
-from agent.config.model import BrokerConfig, CameraConfig, Config
+from agent.config.model import BrokerConfig, CameraConfig, Config, HotlistConfig
 from agent.config.problems import Problem
 from agent.config.sending import STATE_CHANNELS
-from agent.errors import ConfigError
+from agent.errors import ConfigError, HotlistError
 
 OK, PROBLEM_FOUND, WRONG_USAGE = 0, 1, 2
 
@@ -78,6 +80,7 @@ def _as_json(config: Config | None, problems: list[Problem]) -> str:
     content = {
         "problems": [asdict(problem) for problem in problems],
         "cameras": [_camera_facts(camera) for camera in config.cameras.values()] if config else [],
+        "hotlists": [_hotlist_facts(each) for each in config.hotlists.values()] if config else [],
         "sends": [each.facts() for each in disclose(config)] if config else [],
     }
     return json.dumps(content, ensure_ascii=False, indent=2)
@@ -94,6 +97,13 @@ def _as_text(config: Config | None, problems: list[Problem]) -> Iterator[str]:
     width = max(map(len, config.cameras))
     for camera in config.cameras.values():
         yield f"  {camera.camera_id:<{width}}  {_camera_line(camera)}"
+    if config.hotlists:
+        yield ""
+        yield f"Hotlists of {config.site}/{config.box}"
+        yield ""
+    for hotlist in config.hotlists.values():
+        facts = _hotlist_facts(hotlist)
+        yield f"  {hotlist.name}  to {', '.join(hotlist.send)}; {facts['state']}"
     yield ""
     yield f"What {config.site}/{config.box} sends"
     for each in disclose(config):
@@ -109,6 +119,23 @@ def _camera_facts(camera: CameraConfig) -> dict[str, Any]:
         "preset": camera.preset,
         "lines": lines,
     }
+
+
+def _hotlist_facts(hotlist: HotlistConfig) -> dict[str, Any]:
+    """What would become of the file if the box looked at it now."""
+    from agent.hotlist.opening import open_hotlist
+
+    facts = {"hotlist": hotlist.name, "send": list(hotlist.send), "ok": False}
+    try:
+        opened = open_hotlist(
+            hotlist.file, name=hotlist.name, signers=hotlist.signers, keys=hotlist.keys
+        )
+        opened.check_time(time.time_ns() // 1_000_000, round(hotlist.max_age_s * 1000))
+    except HotlistError as error:
+        return facts | {"state": f"not in force: {error}"}
+    until = datetime.fromtimestamp(opened.expires_ms / 1000, tz=timezone.utc)
+    state = f"version {opened.label}, {opened.size} plates, until {until:%Y-%m-%d %H:%M} UTC"
+    return facts | {"ok": True, "state": state}
 
 
 def _camera_line(camera: CameraConfig) -> str:

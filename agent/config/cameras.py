@@ -116,6 +116,9 @@ def _check_camera(camera: Place) -> None:
     roles &= frozenset(ROLES)
     warn_of_idle_rules(camera, roles)
     warn_of_idle_lines(camera, roles)
+    zones = camera.child("zones")
+    if zones and not zones.is_null and roles and "plate" not in roles:
+        zones.refuse_key(Refusal("not active in this version", "of plates only"), "warning")
     _check_hours_of_rules(camera)
     source, detect = camera.child("source"), camera.child("detect_source")
     if source and detect and list(_texts(source)) == list(_texts(detect)):
@@ -164,7 +167,6 @@ CAMERA = Table(
                 IDENTIFIER, Checked(ListOf(_POINT, least=3, most=_MOST_CORNERS), _simple_polygon)
             ),
             doc="areas of the picture: corners [x, y] in fractions of it",
-            active=False,
         ),
         Field(
             name="lines",

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.config.model import BrokerConfig, Config
-from agent.config.sending import STATE_CHANNELS, wanted
+from agent.config.sending import HIT, STATE_CHANNELS, wanted, wants
 from agent.config.values import spelled_duration
 from agent.kinds import KINDS_OF_EVENTS
 
 PICTURES = "none leave the box"
-PLATES = "none: this version reads no plates"
 COMMANDS = "none: this version obeys no commands"
 
+_NO_PLATES = "nothing: no camera reads plates"
 _FACES = "numbers only: nobody is recognised and no picture of a face leaves the box"
 _NO_FACES = "nothing"
 
@@ -55,7 +55,7 @@ def _disclosure(config: Config, broker: BrokerConfig) -> Disclosure:
         state=tuple(name for name in sorted(STATE_CHANNELS) if wanted(broker, name)),
         pictures=PICTURES,
         faces=_FACES if any(kind.startswith("face.") for kind in events) else _NO_FACES,
-        plates=PLATES,
+        plates=_plates(config, broker, events),
         retention=(
             f"on the box until delivered, at most {spelled_duration(outbox.max_age_s)}; "
             f"{spelled_duration(outbox.keep_s)} more once delivered"
@@ -67,11 +67,30 @@ def _disclosure(config: Config, broker: BrokerConfig) -> Disclosure:
 def _events(config: Config, broker: BrokerConfig) -> dict[str, str]:
     """Kinds that the cameras' rules or the box itself can give and the broker is sent."""
     watched = {kind for camera in config.cameras.values() for kind in camera.rules}
+    if not _lists(config, broker):
+        watched.discard(HIT)
+    if config.privacy.plates != "pseudonym":
+        watched.discard("plate.seen")
     return {
         kind: spec.description
         for kind, spec in KINDS_OF_EVENTS.items()
         if (kind in watched or spec.of_box) and wanted(broker, kind)
     }
+
+
+def _lists(config: Config, broker: BrokerConfig) -> list[str]:
+    """The hotlists whose hits this broker is sent."""
+    return [name for name in config.hotlists if wants(config, broker, HIT, name)]
+
+
+def _plates(config: Config, broker: BrokerConfig, events: Mapping[str, str]) -> str:
+    if not any("plate" in camera.roles for camera in config.cameras.values()):
+        return _NO_PLATES
+    lists = ", ".join(_lists(config, broker))
+    hits = f"in clear those on {lists}" if HIT in events else "none in clear"
+    if "plate.seen" not in events:
+        return f"{hits}; of the others nothing"
+    return f"{hits}; of the others a pseudonym of one day (legal ground: {config.privacy.basis})"
 
 
 def _encryption(broker: BrokerConfig) -> str:

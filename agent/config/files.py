@@ -45,6 +45,13 @@ def holds_key(content: bytes) -> str:
     return "" if b"PRIVATE KEY-----" in content else "holds no PEM private key"
 
 
+def holds_signer(content: bytes) -> str:
+    # Base64 of what begins each Ed25519 SubjectPublicKeyInfo (RFC 8410); `hotlist` reads the rest.
+    begins = b"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA"
+    plain = content.replace(b"\r\n", b"\n")
+    return "" if begins in plain else "holds no Ed25519 public key (PEM)"
+
+
 @dataclass(frozen=True, slots=True)
 class NamedFile:
     """The path of a file, relative to the configuration, or `cred:NAME`; becomes absolute."""

@@ -58,9 +58,10 @@ class BrokerConfig:
 class HotlistConfig:
     name: str
     file: Path
-    signer: Path
+    signers: tuple[Path, ...]  # public keys; all of them have to have signed
     max_age_s: float
-    send: tuple[str, ...]
+    send: tuple[str, ...]  # the brokers that hear of hits
+    keys: tuple[Path, ...] = ()  # private keys of this box; the first that fits opens it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

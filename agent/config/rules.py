@@ -17,6 +17,7 @@ ROLES = ("face", "traffic", "plate")
 _EVERY = frozenset(ROLES)
 _FACES = frozenset({"face"})
 _STREET = frozenset({"traffic", "plate"})
+_PLATES = frozenset({"plate"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,11 @@ RULES: Mapping[str, RuleSpec] = MappingProxyType(
         "vehicle.wrong-way": RuleSpec(
             roles=_STREET, doc="a vehicle goes against a line's direction", active=False
         ),
+        "plate.hit": RuleSpec(roles=_PLATES, doc="a plate is on a hotlist"),
+        "plate.seen": RuleSpec(
+            roles=_PLATES, doc="a plate is on no list; with privacy.plates: pseudonym only"
+        ),
+        "plate.unread": RuleSpec(roles=_PLATES, doc="a plate could not be read"),
         "camera.lost": RuleSpec(
             roles=_EVERY,
             doc="no pictures from the camera",
@@ -118,7 +124,13 @@ _ALWAYS = ("camera.lost",)
 _FACE_RULES = ("face.present", "face.count")
 _STREET_RULES = ("vehicle.line", "person.line", "vehicle.count")
 
-_QUIET = {"face": _FACE_RULES, "traffic": _STREET_RULES, "plate": _STREET_RULES}
+_PLATE_RULES = ("plate.hit", "plate.seen", "plate.unread")
+
+_QUIET = {
+    "face": _FACE_RULES,
+    "traffic": _STREET_RULES,
+    "plate": (*_PLATE_RULES, *_STREET_RULES),
+}
 # Where somebody is always in view, a presence that never ends says nothing.
 _BUSY = _QUIET | {"face": ("face.count",)}
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from agent.config.model import BrokerConfig
+from agent.config.model import BrokerConfig, Config
 
+HIT = "plate.hit"
 STATE_CHANNELS = frozenset({"status", "health", "about"})
 
 
@@ -15,10 +16,20 @@ def wanted(broker: BrokerConfig, kind: str) -> bool:
     """
     if kind in STATE_CHANNELS:
         return broker.topic is None or kind in broker.send
-    return any(_covers(entry, kind) for entry in broker.send)
+    return any(covers(entry, kind) for entry in broker.send)
 
 
-def _covers(entry: str, kind: str) -> bool:
+def wants(config: Config, broker: BrokerConfig, kind: str, hotlist: str = "") -> bool:
+    """The same for one event; a hit goes to the brokers that its `hotlist` names and no other."""
+    if kind == HIT:
+        listed = config.hotlists.get(hotlist)
+        if listed is None or broker.broker_id not in listed.send:
+            return False
+    return wanted(broker, kind)
+
+
+def covers(entry: str, kind: str) -> bool:
+    """Whether this entry of a `send` list speaks of events of `kind`."""
     if entry == "all":
         return True
     if entry.endswith(".*"):

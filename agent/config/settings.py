@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from agent.config.brokers import BROKERS, check_one_broker_an_address
 from agent.config.cameras import CAMERAS, check_one_camera_a_source
-from agent.config.files import NamedFile
+from agent.config.files import NamedFile, holds_key, holds_signer
 from agent.config.model import (
     Config,
     EvidenceConfig,
@@ -20,7 +23,8 @@ from agent.config.model import (
 )
 from agent.config.place import Place
 from agent.config.problems import Refusal, Spoilt, nearest, one_of
-from agent.config.tables import Field, MapOf, OneOrMany, Table
+from agent.config.sending import HIT, covers
+from agent.config.tables import Checked, Field, MapOf, OneOrMany, Table
 from agent.config.values import (
     BOOLEAN,
     BYTES_PER_DAY,
@@ -44,11 +48,32 @@ _GB = 1000 * _MB
 _RETENTION_S = 30 * DAY_S
 _AGE = duration(HOUR_S, 365 * DAY_S)
 
+
+def _one_or_two(signers: tuple[Path, ...]) -> None:
+    if len(signers) > 2:
+        raise Refusal(f"has {len(signers)} signers", "one, or a list of two")
+
+
+def _hotlist(*, key: Path | None = None, **rest: Any) -> HotlistConfig:
+    return HotlistConfig(keys=() if key is None else (key,), **rest)
+
+
 _HOTLIST = Table(
-    HotlistConfig,
+    _hotlist,
     (
         Field(name="file", kind=NamedFile(may_come_later=True), required=True, doc="sealed list"),
-        Field(name="signer", kind=NamedFile(), required=True, doc="public key of who signs it"),
+        Field(
+            name="signer",
+            into="signers",
+            kind=Checked(OneOrMany(NamedFile(content=holds_signer)), _one_or_two),
+            required=True,
+            doc="public key of who signs it, or a list of two: both have to",
+        ),
+        Field(
+            name="key",
+            kind=NamedFile(content=holds_key, private=True),
+            doc="private key of this box that opens it; left out: those of the brokers are tried",
+        ),
         Field(
             name="max_age",
             into="max_age_s",
@@ -127,10 +152,9 @@ _EVIDENCE = Table(
 
 def _check_privacy(privacy: Place) -> None:
     plates, basis = privacy.child("plates"), privacy.child("basis")
-    if plates and [text for text, _ in plates.texts()] == ["pseudonym"]:
-        plates.warn("not active in this version", "plates are not read")
-        if basis is None or basis.is_null:
-            plates.refuse(Refusal("pseudonym needs a legal ground", 'basis: "…" beside it'))
+    asked = plates is not None and [text for text, _ in plates.texts()] == ["pseudonym"]
+    if plates and asked and (basis is None or basis.is_null):
+        plates.refuse(Refusal("pseudonym needs a legal ground", 'basis: "…" beside it'))
 
 
 _PRIVACY = Table(
@@ -171,32 +195,58 @@ _LINK = Table(
 
 
 def _config(*, retention_s: float = _RETENTION_S, **rest: Any) -> Config:
-    """The whole; the outbox never outlives the retention."""
+    """The whole; the outbox never outlives the retention, the brokers' keys open lists."""
     config = Config(retention_s=retention_s, **rest)
+    keys = tuple(dict.fromkeys(b.key for b in config.brokers.values() if b.key is not None))
+    hotlists = {
+        name: hotlist if hotlist.keys else replace(hotlist, keys=keys)
+        for name, hotlist in config.hotlists.items()
+    }
     outbox = replace(
         config.outbox,
         max_age_s=min(config.outbox.max_age_s, retention_s),
         keep_s=min(config.outbox.keep_s, retention_s),
     )
-    return replace(config, outbox=outbox)
+    return replace(config, outbox=outbox, hotlists=MappingProxyType(hotlists))
 
 
 def _check_whole(root: Place) -> None:
     check_one_camera_a_source(root)
     check_one_broker_an_address(root)
-    _check_hotlist_receivers(root)
+    _check_hotlists(root)
     _check_outbox_against_retention(root)
 
 
-def _check_hotlist_receivers(root: Place) -> None:
+def _check_hotlists(root: Place) -> None:
     brokers, hotlists = root.child("brokers"), root.child("hotlists")
-    known = list(brokers.children()) if brokers else []
+    known = brokers.children() if brokers else {}
+    has_key = any(broker.child("key") for broker in known.values())
     for hotlist in (hotlists.children() if hotlists else {}).values():
-        send = hotlist.child("send")
-        for text, place in send.texts() if send else ():
-            if text not in known:
-                what, allowed = "no such broker", one_of(known) if known else ""
-                place.refuse(Refusal(what, allowed, nearest(text, known)))
+        _check_receivers(hotlist, known)
+        if not has_key and hotlist.children() and not hotlist.child("key"):
+            allowed = "a private key of this box, here or with a broker, opens the list"
+            hotlist.refuse_key(Refusal("key is missing", allowed))
+    roles = [place for camera in _cameras(root) if (place := camera.child("role"))]
+    if hotlists and not any(text == "plate" for role in roles for text, _ in role.texts()):
+        what = "no camera has role plate: nothing is compared with them"
+        hotlists.refuse_key(Refusal(what), "warning")
+
+
+def _cameras(root: Place) -> list[Place]:
+    cameras = root.child("cameras")
+    return list(cameras.children().values()) if cameras else []
+
+
+def _check_receivers(hotlist: Place, brokers: Mapping[str, Place]) -> None:
+    send = hotlist.child("send")
+    for text, place in send.texts() if send else ():
+        if text not in brokers:
+            allowed = one_of(brokers) if brokers else ""
+            place.refuse(Refusal("no such broker", allowed, nearest(text, brokers)))
+        elif (taken := brokers[text].child("send")) and not any(
+            covers(entry, HIT) for entry, _ in taken.texts()
+        ):
+            place.warn(f"broker {text} is sent no {HIT}", f"name {HIT} in its send")
 
 
 def _check_outbox_against_retention(root: Place) -> None:
@@ -237,8 +287,7 @@ CONFIG = Table(
         Field(
             name="hotlists",
             kind=MapOf(IDENTIFIER, _HOTLIST, named="name"),
-            doc="lists of plates",
-            active=False,
+            doc="lists of sought plates",
         ),
         Field(name="infer", kind=_INFER, doc="how models run"),
         Field(name="models", kind=_MODELS, doc="where newer models come from", active=False),

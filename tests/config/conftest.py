@@ -45,6 +45,13 @@ timezone: Asia/Samarkand
 """
 """Every key there is."""
 
+SIGNER = """\
+-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+"""
+"""The example of RFC 8410, 10.1."""
+
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -71,8 +78,9 @@ def folder(tmp_path: Path, certificates: dict[str, str], monkeypatch: pytest.Mon
         "locked.key": (certificates["box.key"].replace("PRIVATE", "ENCRYPTED PRIVATE"), 0o600),
         "stolen.list": ("", 0o644),
         "local.list": ("", 0o644),
-        "city.pub": ("", 0o644),
-        "office.pub": ("", 0o644),
+        "city.pub": (SIGNER, 0o644),
+        "office.pub": (SIGNER, 0o644),
+        "third.pub": (SIGNER, 0o644),
         "street.mp4": ("", 0o644),
     }
     files |= {

@@ -52,13 +52,11 @@ def test_example_of_every_key_is_accepted_with_warnings_only(write: Write, examp
     assert config is not None
     assert [(problem.path, problem.what) for problem in problems] == [
         ("cameras.gate-in.role", "plates are not read in this version"),
-        ("cameras.gate-in.zones", "not active in this version"),
         ("cameras.gate-in.hours", "not active in this version"),
         ("cameras.gate-in.rules.person.crowd", "not active in this version"),
         ("brokers.office.receipt", "seen is not active in this version"),
         ("brokers.office.commands", "not active in this version"),
         ("brokers.city.protocol", "a PUBACK of MQTT 3.1.1 carries no reason"),
-        ("hotlists", "not active in this version"),
         ("models", "not active in this version"),
         ("evidence", "not active in this version"),
         ("link", "not active in this version"),
@@ -100,7 +98,10 @@ def test_example_becomes_a_configuration_with_units_resolved(write: Write, examp
     assert office.key == path.parent / "box.key"
     assert office.commands == ("evidence", "feedback", "resend", "seen")
     assert (city.protocol, city.send) == ("3.1.1", ("plate.hit", "camera.*"))
-    assert config.hotlists["stolen"].max_age_s == 7 * 86400
+    stolen = config.hotlists["stolen"]
+    assert (stolen.name, stolen.max_age_s, stolen.send) == ("stolen", 7 * 86400, ("city", "office"))
+    assert stolen.signers == (path.parent / "city.pub",)
+    assert stolen.keys == (path.parent / "box.key",)  # the brokers'
     assert config.outbox.max_bytes == 500_000_000
     assert config.link.budget_bytes_per_day == 20_000_000
     assert config.infer.delegate is None
@@ -228,11 +229,45 @@ def test_certificate_at_its_end_is_a_warning(
     assert warnings == ([told] if said else [])
 
 
+LIST = "hotlists: {{stolen: {{file: stolen.list, {}, max_age: 7d, send: office}}}}"
+BOTH = "{url: mqtts://office.lan, ca: ca.pem, cert: box.pem, key: box.key}"
+
+
 def test_hotlist_that_has_not_arrived_is_a_warning(accept: Accept, folder: Path) -> None:
-    lists = "hotlists: {stolen: {file: later.list, signer: city.pub, max_age: 7d, send: office}}"
-    config, warnings = accept(end=lists)
+    text = LIST.format("key: box.key, signer: city.pub").replace("stolen.list", "later.list")
+    config, warnings = accept(end=text)
     assert config.hotlists["stolen"].file == folder / "later.list"
     assert 'hotlists.stolen.file: file "later.list" does not exist yet' in warnings
+
+
+def test_hotlist_of_two_signers_and_a_key_of_its_own_is_accepted(
+    accept: Accept, folder: Path
+) -> None:
+    text = LIST.format("key: other.key, signer: [city.pub, office.pub]")
+    config, _ = accept(end=text, broker=BOTH)
+    stolen = config.hotlists["stolen"]
+    assert stolen.signers == (folder / "city.pub", folder / "office.pub")
+    assert stolen.keys == (folder / "other.key",)
+
+
+def test_hotlist_without_a_plate_camera_is_a_warning(accept: Accept) -> None:
+    _, warnings = accept(end=LIST.format("key: box.key, signer: city.pub"))
+    assert warnings == ["hotlists: no camera has role plate: nothing is compared with them"]
+
+
+def test_hotlist_whose_broker_takes_no_hits_is_a_warning(accept: Accept) -> None:
+    broker = "{url: mqtt://localhost, send: camera.*}"
+    end = LIST.format("key: box.key, signer: city.pub")
+    _, warnings = accept(role="plate", end=end, broker=broker)
+    assert "hotlists.stolen.send: broker office is sent no plate.hit" in warnings
+
+
+@pytest.mark.parametrize(("role", "warned"), [("plate", False), ("[traffic, face]", True)])
+def test_zones_are_a_warning_where_no_plates_are_read(
+    role: str, warned: bool, accept: Accept
+) -> None:
+    _, warnings = accept(role=role, more="zones: {gate: [[0, 0], [1, 0], [1, 1]]}")
+    assert ("cameras.gate-in.zones: not active in this version" in warnings) == warned
 
 
 def test_cbor_is_a_warning(accept: Accept) -> None:
@@ -240,10 +275,10 @@ def test_cbor_is_a_warning(accept: Accept) -> None:
     assert warnings == ["brokers.office.encoding: cbor is not active in this version"]
 
 
-def test_pseudonym_with_a_legal_ground_is_a_warning(accept: Accept) -> None:
+def test_pseudonym_with_a_legal_ground_is_accepted(accept: Accept) -> None:
     config, warnings = accept(end='privacy: {plates: pseudonym, basis: "decree 12"}')
     assert config.privacy.basis == "decree 12"
-    assert warnings == ["privacy.plates: not active in this version"]
+    assert (config.privacy.plates, warnings) == ("pseudonym", [])
 
 
 def test_outbox_is_bounded_by_the_retention(accept: Accept) -> None:
@@ -263,7 +298,7 @@ def test_load_logs_each_warning(
 ) -> None:
     with caplog.at_level(logging.WARNING, "agent.config.load"):
         load(write(example))
-    assert len(caplog.messages) == 11
+    assert len(caplog.messages) == 9
     assert caplog.messages[0].endswith(
         ":5:11: cameras.gate-in.role: plates are not read in this version; "
         "vehicles are detected all the same"
