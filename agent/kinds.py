@@ -103,7 +103,9 @@ KEYS: Mapping[str, KeySpec] = MappingProxyType(
         "p": _text("plate text, hits only", maxLength=12),
         "co": _text("country of the plate's grammar; absent means UZ", pattern="^([A-Z]{2}|\\?)$"),
         "mg": KeySpec(
-            schema={"type": "number"}, description="margin to the runner-up, natural log"
+            schema={"type": "number"},
+            description="margin to the runner-up, natural log; below 0 for a look-alike: so far "
+            "it lies behind the likeliest text",
         ),
         "l": _text("hotlist", pattern="^[a-z0-9-]{1,31}$"),
         "m": KeySpec(schema={"enum": ["exact", "alike"]}, description="how the plate matched"),
@@ -180,7 +182,7 @@ KINDS_OF_EVENTS: Mapping[str, KindSpec] = MappingProxyType(
             priority=Priority.COUNT,
         ),
         "plate.hit": KindSpec(
-            description="a plate on a hotlist, in clear",
+            description="a plate on a hotlist, in clear; verify it by eye before anything is done",
             required=("s", "p", "q", "l", "m"),
             optional=("co", "mg", "z", "o", "b", "dir"),
             priority=Priority.ALERT,

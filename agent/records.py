@@ -225,6 +225,7 @@ class Message:
     priority: Priority
     expiry_s: int
     phase: Phase = Phase.ONCE
+    hotlist: str = ""  # of a hit: it goes to the brokers of that list only
     retain: bool = False
     boot_id: str = ""
     mono_ms: int = 0
@@ -253,6 +254,7 @@ class Unfinished:
     n: int  # of the last message stored
     kind: str
     camera: str
+    hotlist: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

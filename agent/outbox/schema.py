@@ -51,7 +51,8 @@ CREATE TABLE unfinished (
     message_id TEXT PRIMARY KEY,
     n INTEGER NOT NULL,
     kind TEXT NOT NULL,
-    camera TEXT NOT NULL
+    camera TEXT NOT NULL,
+    hotlist TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE delivery (
     broker TEXT NOT NULL REFERENCES stream (broker),
@@ -109,6 +110,9 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA secure_delete = ON")  # what has left its retention is overwritten
     if version == 0:
         db.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+    # A column with a default is no new layout: the agent before it, put back, goes on with it.
+    elif "hotlist" not in {row[1] for row in db.execute("PRAGMA table_info(unfinished)")}:
+        db.execute("ALTER TABLE unfinished ADD COLUMN hotlist TEXT NOT NULL DEFAULT ''")
 
 
 def put_aside(path: Path, stamp: int) -> Path:

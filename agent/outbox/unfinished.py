@@ -11,8 +11,9 @@ def note(db: sqlite3.Connection, message: Message) -> None:
     """Keep the list up to date, in the transaction that stores `message`."""
     if message.phase in (Phase.START, Phase.UPDATE):
         db.execute(
-            "INSERT OR REPLACE INTO unfinished (message_id, n, kind, camera) VALUES (?, ?, ?, ?)",
-            (message.message_id, message.n, message.kind, message.camera),
+            "INSERT OR REPLACE INTO unfinished (message_id, n, kind, camera, hotlist)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (message.message_id, message.n, message.kind, message.camera, message.hotlist),
         )
     elif message.phase is Phase.END:
         db.execute("DELETE FROM unfinished WHERE message_id = ?", (message.message_id,))
@@ -20,8 +21,8 @@ def note(db: sqlite3.Connection, message: Message) -> None:
 
 def rows(db: sqlite3.Connection) -> list[Unfinished]:
     """The list, in no order."""
-    found = db.execute("SELECT message_id, n, kind, camera FROM unfinished").fetchall()
+    found = db.execute("SELECT message_id, n, kind, camera, hotlist FROM unfinished").fetchall()
     return [
-        Unfinished(message_id=message_id, n=n, kind=kind, camera=camera)
-        for message_id, n, kind, camera in found
+        Unfinished(message_id=message_id, n=n, kind=kind, camera=camera, hotlist=hotlist)
+        for message_id, n, kind, camera, hotlist in found
     ]

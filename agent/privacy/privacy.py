@@ -16,7 +16,19 @@ from agent.kinds import (
     allowed_keys,
     missing_keys,
 )
-from agent.records import About, Box, Event, Health, Message, Moment, Phase, Priority, Status
+from agent.privacy.pseudonyms import Pseudonyms
+from agent.records import (
+    About,
+    Box,
+    Event,
+    Health,
+    Message,
+    Moment,
+    Phase,
+    PlateText,
+    Priority,
+    Status,
+)
 
 ENVELOPE_BYTES = len('"v":1,"st":"k3f9x2ab","sq":9999999999,')
 """What `publish` will put in front of a body."""
@@ -24,13 +36,23 @@ ENVELOPE_BYTES = len('"v":1,"st":"k3f9x2ab","sq":9999999999,')
 CLOCK_UNKNOWN_MS = 10 * 365 * 86_400_000
 """Error bound of a clock that was never set: ten years, since nothing better is known."""
 
+MARGIN_LIMIT = 99.0
+"""Of a plate without any runner-up: JSON knows no infinity."""
+
 
 class Privacy:
-    """Turns what the box knows into messages that may be stored and sent."""
+    """Turns what the box knows into messages that may be stored and sent.
 
-    def __init__(self, site: str, box: str, boot_id: str) -> None:
+    A plate leaves in clear in a hit and nowhere else. Without `pseudonyms` one that is on no list
+    does not leave at all.
+    """
+
+    def __init__(
+        self, site: str, box: str, boot_id: str, pseudonyms: Pseudonyms | None = None
+    ) -> None:
         self._source = f"{site}/{box}"
         self._boot_id = boot_id
+        self._pseudonyms = pseudonyms
 
     def event(self, event: Event) -> Message:
         """One event as a message for the outbox.
@@ -41,7 +63,7 @@ class Privacy:
         if kind is None:
             raise ValueError(f"unknown kind {event.kind}")
         camera = event.camera_id or "_box"
-        content = self._head(event, camera) | _details(event)
+        content = self._head(event, camera) | self._plate(event) | _details(event)
         _check_keys(content)
         body = _compact(content)
         if len(body) + ENVELOPE_BYTES > EVENT_LIMIT_BYTES:
@@ -56,6 +78,7 @@ class Privacy:
             priority=kind.priority,
             expiry_s=kind.expiry_s,
             phase=event.phase,
+            hotlist=event.hotlist or "" if event.kind == "plate.hit" else "",
             boot_id=self._boot_id,
             mono_ms=event.at.mono_ns // 1_000_000,
         )
@@ -84,6 +107,21 @@ class Privacy:
             content["s"] = event.phase.value
         content |= {"t": event.at.utc_ms} | self._clock_doubt(event.at)
         return content | {"src": f"{self._source}/{camera}", "k": event.kind}
+
+    def _plate(self, event: Event) -> dict[str, Any]:
+        """What leaves of a plate, by the kind of the event."""
+        plate = event.plate
+        if event.kind == "plate.unread":
+            return {"co": "?"}  # left out it would say UZ
+        if event.kind == "plate.hit":
+            clear = {} if plate is None else _known(p=plate.text, co=_country(plate))
+            margin = None if event.margin is None else min(event.margin, MARGIN_LIMIT)
+            return clear | _known(mg=_rounded(margin, 1), m=event.match)
+        if event.kind == "plate.seen" and plate is not None:
+            if self._pseudonyms is None:
+                raise ValueError("a plate that is on no list may not leave this box")
+            return _known(pp=self._pseudonyms.of(plate, event.at), co=_country(plate))
+        return {}
 
     def _clock_doubt(self, at: Moment) -> dict[str, Any]:
         if at.synced:
@@ -125,6 +163,7 @@ def _details(event: Event) -> dict[str, Any]:
         dir=event.direction,
         dur=event.duration_ms,
         per=event.period_s,
+        l=event.hotlist,
         ver=event.version,
         why=event.why,
     )
@@ -153,6 +192,10 @@ def _vital_signs(health: Health) -> dict[str, Any]:
         off=_rounded(health.clock_offset_ms),
         unheard=sum(queue.unheard for queue in health.queues.values()),
     )
+
+
+def _country(plate: PlateText) -> str | None:
+    return None if plate.country == "UZ" else plate.country
 
 
 def _known(**values: Any) -> dict[str, Any]:
