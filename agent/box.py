@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ from agent.capture.capture import Capture
 from agent.clock import Clock, SystemClock, boot_id
 from agent.config.disclosure import disclose
 from agent.config.model import BrokerConfig, CameraConfig, Config
-from agent.config.sending import wanted
+from agent.config.sending import wants
 from agent.errors import StoreError
 from agent.health import CpuMeter, disk_free_percent, rss_mb, temperature_c, throttled
+from agent.hotlist.shelf import News, Shelf
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import OutboxWriter
 from agent.pipeline import FPS, CameraPipeline, Eyes, Pace
 from agent.privacy.privacy import Privacy
+from agent.privacy.pseudonyms import Pseudonyms
 from agent.publish.publisher import Publisher
 from agent.records import (
     About,
@@ -33,12 +35,16 @@ from agent.records import (
     QueueHealth,
     Status,
 )
+from agent.rules.plates import PlatePolicy
 from agent.supervise import Loop, Pulse
 from agent.ulid import UlidMaker
 
 OUTBOX = "outbox.db"
 
+HOTLISTS = "hotlists"
+
 _HEALTH_EVERY_S = 60.0
+_HOTLISTS_EVERY_S = 60.0
 _ABOUT_EVERY_S = 86_400.0
 _LOOK_S = 0.25  # without a frame for this long, time alone is told to the rules
 _SILENT_S = 15.0  # a capture that lives gives up a silent camera sooner than this
@@ -53,7 +59,14 @@ class CameraLoop:
     """One camera: its capture fills a mailbox, `run` takes frames from it down to messages."""
 
     def __init__(
-        self, camera: CameraConfig, *, eyes: Eyes, privacy: Privacy, clock: Clock, pulse: Pulse
+        self,
+        camera: CameraConfig,
+        *,
+        eyes: Eyes,
+        privacy: Privacy,
+        clock: Clock,
+        pulse: Pulse,
+        plates: PlatePolicy | None = None,
     ) -> None:
         self.camera = camera
         self.detect_ms = 0.0  # of the frame looked at last
@@ -64,6 +77,7 @@ class CameraLoop:
         self._privacy = privacy
         self._clock = clock
         self._pulse = pulse
+        self._plates = plates
         self._ids = UlidMaker(random.SystemRandom())
         self._why = "restart"
         self._busy_s = 0.0
@@ -99,7 +113,12 @@ class CameraLoop:
         # All state is new with each start: a loop that died of a bug must not die of it again.
         detectors, motion = self._eyes.of(self.camera)
         pipeline = CameraPipeline(
-            self.camera, detectors=detectors, motion=motion, privacy=self._privacy, ids=self._ids
+            self.camera,
+            detectors=detectors,
+            motion=motion,
+            privacy=self._privacy,
+            ids=self._ids,
+            plates=self._plates,
         )
         try:
             self._watch(stop, pipeline, writer)
@@ -150,11 +169,16 @@ class Box:
         self._state = state
         self._clock = clock or SystemClock()
         self._since_ms = self._clock.now().utc_ms
-        self._privacy = Privacy(config.site, config.box, boot_id())
+        pseudonyms = config.privacy.plates == "pseudonym"
+        self._privacy = Privacy(
+            config.site, config.box, boot_id(), Pseudonyms(config.timezone) if pseudonyms else None
+        )
+        self.hotlists = Shelf(config.hotlists.values(), state / HOTLISTS)
+        self._plates = PlatePolicy(in_force=self.hotlists.in_force, pseudonyms=pseudonyms)
         self._ids = UlidMaker(random.SystemRandom())
         self.outbox = Outbox(
             state / OUTBOX,
-            {name: _taker(broker) for name, broker in config.brokers.items()},
+            {name: _taker(config, broker) for name, broker in config.brokers.items()},
             config.outbox,
             self._clock,
         )
@@ -171,18 +195,25 @@ class Box:
         ]
         self._stopped = False
         self._cpu = CpuMeter()
-        self._health_due_s = self._about_due_s = 0.0
+        self._health_due_s = self._about_due_s = self._hotlists_due_s = 0.0
 
     def start(self) -> None:
-        """End what a crash left open, then start every thread."""
+        """End what a crash left open, open the hotlists, then start every thread."""
         self._end_unfinished()
+        self.look_at_hotlists()
         for loop in (self._writer_loop, *self._publisher_loops, *self._camera_loops):
             loop.start()
         self._health_due_s = time.monotonic() + 5.0  # by then there is something to say
 
     def tick(self) -> None:
-        """Say what is due: vital signs each minute, what the box is at the start and daily."""
+        """Do what is due.
+
+        Each minute look at the hotlists and say the vital signs; at the start, daily and with
+        new hotlists say what the box is.
+        """
         now_s = time.monotonic()
+        if now_s >= self._hotlists_due_s:
+            self.look_at_hotlists()
         if now_s >= self._about_due_s:
             self._about_due_s = now_s + _ABOUT_EVERY_S
             self._say(self._privacy.about(About(at=self._clock.now(), facts=self._facts())))
@@ -190,7 +221,14 @@ class Box:
             self._health_due_s = now_s + _HEALTH_EVERY_S
             self._say(self._privacy.health(self.health()))
 
-    def tell(self, kind: str, why: str) -> None:
+    def look_at_hotlists(self) -> None:
+        """Take over new hotlists, tell of each that came, was refused or has ended."""
+        self._hotlists_due_s = time.monotonic() + _HOTLISTS_EVERY_S
+        for news in self.hotlists.look(self._clock.now().utc_ms):
+            self._about_due_s = 0.0
+            self.tell("audit", news.why, **_of_hotlist(news))
+
+    def tell(self, kind: str, why: str, **what: Any) -> None:
         """An event of the box itself."""
         at = self._clock.now()
         self._submit(
@@ -202,6 +240,7 @@ class Box:
                 camera_id=None,
                 kind=kind,
                 why=why,
+                **what,
             )
         )
 
@@ -251,6 +290,7 @@ class Box:
                     at=self._clock.now(),
                     camera_id=None if each.camera == "_box" else each.camera,
                     kind=each.kind,
+                    hotlist=each.hotlist or None,
                     why="restart",
                 )
             )
@@ -260,7 +300,12 @@ class Box:
 
     def _camera(self, camera: CameraConfig) -> CameraLoop:
         return CameraLoop(
-            camera, eyes=self.eyes, privacy=self._privacy, clock=self._clock, pulse=self.pulse
+            camera,
+            eyes=self.eyes,
+            privacy=self._privacy,
+            clock=self._clock,
+            pulse=self.pulse,
+            plates=self._plates,
         )
 
     def _publisher(self, broker: BrokerConfig) -> Publisher:
@@ -297,18 +342,23 @@ class Box:
             | ({"at": list(camera.at)} if camera.at else {})
             for name, camera in self.config.cameras.items()
         }
+        in_force = self.hotlists.in_force(self._clock.now().utc_ms)
         packages = [model.package for model in self.eyes.models.values()]
         return {
             "v": __version__,
             "cameras": cameras,
             "models": {package.name: package.version for package in packages},
-            "hotlists": {},
+            "hotlists": {hotlist.name: hotlist.label for hotlist in in_force},
             "sends": [each.facts() for each in disclose(self.config)],
         }
 
 
-def _taker(broker: BrokerConfig) -> Any:
-    return lambda message: wanted(broker, message.kind)
+def _taker(config: Config, broker: BrokerConfig) -> Callable[[Message], bool]:
+    return lambda message: wants(config, broker, message.kind, message.hotlist)
+
+
+def _of_hotlist(news: News) -> dict[str, Any]:
+    return {"hotlist": news.hotlist, "version": news.label, "count": news.size}
 
 
 def _end(loops: list[Loop], within_s: float) -> bool:

@@ -90,6 +90,7 @@ class Daemon:
             return old
         if config == old.config:  # keys and passwords in files are read at each connection anyway
             _log.info("nothing in it has changed")
+            old.look_at_hotlists()
             self._systemd.notify("READY=1")
             return old
         old.stop("reload")

@@ -16,6 +16,7 @@ from agent.infer.package import find_package
 from agent.privacy.privacy import Privacy
 from agent.records import Box, Detection, Event, Frame, Message, Moment, Track, TrackState
 from agent.rules.camera import CameraRules
+from agent.rules.plates import PlatePolicy
 from agent.track.tracker import Tracker
 
 FPS = 10.0
@@ -124,11 +125,12 @@ class CameraPipeline:
         motion: Motion | None,
         privacy: Privacy,
         ids: Callable[[int], str],
+        plates: PlatePolicy | None = None,
     ) -> None:
         self._detectors = detectors
         self._motion = motion
         self._tracker = Tracker()
-        self._rules = CameraRules(camera, ids)
+        self._rules = CameraRules(camera, ids, plates)
         self._privacy = privacy
         self._tracks: Sequence[Track] = ()
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agent.config.model import Config
+    from agent.hotlist.hotlist import Hotlist
     from agent.records import Message
 
 _EXAMPLE = "example: mahalla replay street.mp4 --role traffic --preset entrance --out events.jsonl"
@@ -81,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
     from agent.clock import ManualClock
     from agent.pipeline import FPS, CameraPipeline, Eyes, Pace
     from agent.privacy.privacy import Privacy
+    from agent.privacy.pseudonyms import Pseudonyms
     from agent.records import Moment
+    from agent.rules.plates import PlatePolicy
     from agent.ulid import UlidMaker
     from agent.video import Video
 
@@ -89,13 +92,17 @@ def run(args: argparse.Namespace) -> int:
     (camera,) = config.cameras.values()
     if args.show_plates:
         print("replay: --show-plates has no effect, this version reads no plates", file=sys.stderr)
+    hotlists = _hotlists(config)
+    pseudonyms = config.privacy.plates == "pseudonym"
+    keys = Pseudonyms(config.timezone, random.Random(args.seed).randbytes)  # noqa: S311 - as ids
     detectors, motion = Eyes([camera], config.infer).of(camera)
     pipeline = CameraPipeline(
         camera,
         detectors=detectors,
         motion=motion,
-        privacy=Privacy(config.site, config.box, "replay"),
+        privacy=Privacy(config.site, config.box, "replay", keys if pseudonyms else None),
         ids=UlidMaker(random.Random(args.seed)),  # noqa: S311 - ids, not secrets
+        plates=PlatePolicy(in_force=lambda utc_ms: hotlists, pseudonyms=pseudonyms),
     )
     pace, progress = Pace(FPS), _Progress(sys.stderr)
     at = Moment(mono_ns=0, utc_ms=args.start)
@@ -161,6 +168,21 @@ def _config(args: argparse.Namespace) -> Config:
         raise UsageError(f"--camera is one of {', '.join(config.cameras)} in {args.config}")
     camera = replace(config.cameras[name], source=source, detect_source=None, auth=None)
     return replace(config, cameras={name: camera})
+
+
+def _hotlists(config: Config) -> list[Hotlist]:
+    """Every list of the configuration, whatever its age: a clip is of another day.
+
+    HotlistError where one is no good.
+    """
+    if not config.hotlists:
+        return []
+    from agent.hotlist.opening import open_hotlist
+
+    return [
+        open_hotlist(each.file, name=each.name, signers=each.signers, keys=each.keys)
+        for each in config.hotlists.values()
+    ]
 
 
 def _refuse_to_overwrite(args: argparse.Namespace) -> None:

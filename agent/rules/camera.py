@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.config.model import CameraConfig
-from agent.records import Event, Moment, Track
+from agent.records import Event, Moment, PlateReading, Track
 from agent.rules.counts import PeriodCount, moving_vehicle, new_face
 from agent.rules.faces import FacePresent
 from agent.rules.lines import CLASSES, LineRule
 from agent.rules.lost import CameraLost
+from agent.rules.plates import KINDS, PlatePolicy, PlateRules
 
 
 class Rule(Protocol):
@@ -26,29 +27,47 @@ class Rule(Protocol):
 class CameraRules:
     """The rules that `camera.rules` puts in force; a kind that is not there is off.
 
-    `ids` gives the ULID of a new occurrence from its UTC ms.
+    `ids` gives the ULID of a new occurrence from its UTC ms; `plates` is what the box's cameras
+    have in common.
     """
 
-    def __init__(self, camera: CameraConfig, ids: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        camera: CameraConfig,
+        ids: Callable[[int], str],
+        plates: PlatePolicy | None = None,
+    ) -> None:
         self._rules = _rules(camera, ids)
+        self._plates = PlateRules(
+            camera.camera_id,
+            ids,
+            on=[kind for kind in KINDS if kind in camera.rules],
+            zones=camera.zones,
+            policy=plates or PlatePolicy(),
+        )
         self._lost: CameraLost | None = None
         if "camera.lost" in camera.rules:
             after_s = camera.rules["camera.lost"]["after"]
             self._lost = CameraLost(camera.camera_id, ids, after_s=after_s)
 
-    def update(self, tracks: Sequence[Track], at: Moment) -> list[Event]:
-        """What one picture's tracks mean; a picture also says that the camera is there."""
+    def update(
+        self, tracks: Sequence[Track], at: Moment, readings: Sequence[PlateReading] = ()
+    ) -> list[Event]:
+        """What one picture's tracks and the plates settled by now mean.
+
+        A picture also says that the camera is there.
+        """
         events = self.back(at)
         for rule in self._rules:
             events += rule.update(tracks, at)
-        return events
+        return events + self._plates.update(tracks, at, readings)
 
     def tick(self, at: Moment) -> list[Event]:
         """What the passing of time alone means; call it at least each second without pictures."""
         events = self._lost.tick(at) if self._lost else []
         for rule in self._rules:
             events += rule.tick(at)
-        return events
+        return events + self._plates.tick(at)
 
     def lost(self, at: Moment, why: str) -> list[Event]:
         """The camera gives no picture, because of `why`; may be said again and again."""
@@ -63,7 +82,7 @@ class CameraRules:
         events = self._lost.close(at, why) if self._lost else []
         for rule in self._rules:
             events += rule.close(at, why)
-        return events
+        return events + self._plates.close(at, why)
 
 
 def _rules(camera: CameraConfig, ids: Callable[[int], str]) -> list[Rule]:
