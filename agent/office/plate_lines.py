@@ -1,0 +1,191 @@
+"""An office's table of sought plates: what is written right, mended, and refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+from agent.errors import HotlistError
+from agent.hotlist.hotlist import (
+    CASE_LIMIT_CHARS,
+    DAY_MS,
+    ENTRIES_LIMIT,
+    LIFE_LIMIT_MS,
+    REASON_LIMIT_CHARS,
+)
+from agent.records import PlateText
+
+Canonical = Callable[[str, str], PlateText | None]
+"""Text and country to the one way to write that plate; None where no form of the country fits."""
+
+REQUIRED = ("plate", "case", "reason")
+COLUMNS = ("plate", "country", "case", "reason", "expires")
+
+_HOME = "UZ"
+_LATIN = str.maketrans("АВЕКМНОРСТУХ", "ABEKMHOPCTYX")
+_DATES = ("%Y-%m-%d", "%d.%m.%Y")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """One line that may stand in a list."""
+
+    line: int
+    plate: PlateText
+    case: str
+    reason: str
+    expires_ms: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Sheet:
+    """A table as it was understood; every text names its line."""
+
+    sought: list[Sought] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class _Wrong(Exception):  # noqa: N818 - the answer of a check
+    """Why a line is refused."""
+
+
+def read_sheet(
+    content: bytes,
+    *,
+    canonical: Canonical,
+    countries: Collection[str],
+    made_ms: int,
+    expires_ms: int,
+) -> Sheet:
+    """Every line of a CSV table (comma or semicolon, UTF-8, first line: names of the columns).
+
+    A line without a date of its own expires with the list. HotlistError when it is no such table.
+    """
+    names, lines = _table(content)
+    sheet, seen = Sheet(), dict[tuple[str, str], int]()
+    for line, cells in lines:
+        try:
+            row = _row(names, cells)
+            plate = _plate(row["plate"], row["country"].upper() or _HOME, canonical, countries)
+            name = (plate.country, plate.text)
+            if name in seen:
+                raise _Wrong(f"{plate.text} is in line {seen[name]} already")
+            sought = Sought(
+                line=line,
+                plate=plate,
+                case=_words(row["case"], "case number", CASE_LIMIT_CHARS, plate),
+                reason=_words(row["reason"], "reason", REASON_LIMIT_CHARS, plate),
+                expires_ms=_expiry(row["expires"], made_ms) or expires_ms,
+            )
+        except _Wrong as wrong:
+            sheet.problems.append(f"line {line}: {wrong}")
+            continue
+        seen[name] = line
+        sheet.sought.append(sought)
+        if changed := _changed(row["plate"], plate.text):
+            sheet.changes.append(f"line {line}: {row['plate']} -> {plate.text} ({changed})")
+    if len(sheet.sought) > ENTRIES_LIMIT:
+        raise HotlistError(f"has {len(sheet.sought)} plates; a list takes {ENTRIES_LIMIT}")
+    return sheet
+
+
+def _table(content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The columns, and the number and the cells of each line that is not empty."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise HotlistError("is not UTF-8; save it as CSV UTF-8") from None
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        names = [name.strip().lower() for name in next(reader, [])]
+        lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+    except csv.Error as error:
+        raise HotlistError(f"line {reader.line_num}: {error}") from error
+    missing = [name for name in REQUIRED if name not in names]
+    if missing or len(set(names)) != len(names) or not set(names) <= set(COLUMNS):
+        wanted = ", ".join(COLUMNS)
+        raise HotlistError(f"line 1 must name the columns {wanted} (country, expires: as needed)")
+    return names, lines
+
+
+def _row(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    if len(cells) != len(names):
+        raise _Wrong(f"has {len(cells)} cells, not {len(names)}; put quotes around a text with ,")
+    return dict.fromkeys(COLUMNS, "") | {
+        name: cell.strip() for name, cell in zip(names, cells, strict=True)
+    }
+
+
+def _plate(raw: str, country: str, canonical: Canonical, countries: Collection[str]) -> PlateText:
+    if country not in countries:
+        raise _Wrong(f"no plates are known of country {country}; of {', '.join(countries)}")
+    plain = _plain(raw)
+    if not plain:
+        raise _Wrong("the plate is missing")
+    odd = [char for char in plain if not (char.isascii() and char.isalnum())]
+    if odd:
+        named = unicodedata.name(odd[0], "?").lower()
+        raise _Wrong(f"{raw}: {odd[0]} ({named}) is on no plate; write it in Latin letters")
+    plate = canonical(plain, country)
+    if plate is None:
+        raise _Wrong(f"{raw} is no plate of {country}")
+    return plate
+
+
+def _plain(raw: str) -> str:
+    """Capital Latin letters and digits, as far as that can be told without any grammar."""
+    latin = raw.upper().translate(_LATIN)
+    return "".join(char for char in latin if not _is_gap(char))
+
+
+def _is_gap(char: str) -> bool:
+    return char.isspace() or unicodedata.category(char) == "Pd"
+
+
+def _changed(raw: str, text: str) -> str:
+    """In words, what was done to `raw`; nothing where it was right."""
+    upper = raw.upper()
+    latin = upper.translate(_LATIN)
+    told = {
+        "spaces and dashes": any(map(_is_gap, raw)),
+        "small letters": upper != raw,
+        "Cyrillic letters": latin != upper,
+        "O and 0, I and 1": _plain(raw) != text,
+    }
+    return ", ".join(name for name, applies in told.items() if applies)
+
+
+def _words(text: str, name: str, limit: int, plate: PlateText) -> str:
+    if not text:
+        raise _Wrong(f"the {name} is missing")
+    if len(text) > limit:
+        raise _Wrong(f"the {name} has {len(text)} characters; at most {limit}")
+    if plate.text in _plain(text):
+        raise _Wrong(f"the {name} has the plate in it, and would tell it; leave it out there")
+    return text
+
+
+def _expiry(text: str, made_ms: int) -> int | None:
+    """The end of that day, UTC."""
+    if not text:
+        return None
+    for form in _DATES:
+        try:
+            day = datetime.strptime(text, form).replace(tzinfo=timezone.utc)
+        except ValueError:
+            continue
+        end_ms = round((day + timedelta(days=1)).timestamp() * 1000)
+        if end_ms <= made_ms:
+            raise _Wrong(f"expired on {text}")
+        if end_ms > made_ms + LIFE_LIMIT_MS:
+            last_ms = made_ms + LIFE_LIMIT_MS - DAY_MS
+            last = datetime.fromtimestamp(last_ms / 1000, tz=timezone.utc)
+            raise _Wrong(f"expires on {text}; at the latest on {last:%Y-%m-%d}")
+        return end_ms
+    raise _Wrong(f"{text} is no date; write it as 2026-01-31 or 31.01.2026")
