@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import keras
@@ -18,7 +17,7 @@ def save(path: Path, model: keras.Model, optimizer: torch.optim.Optimizer, step:
         "optimizer": optimizer.state_dict(),
     }
     torch.save(state, path.with_suffix(".new"))
-    os.replace(path.with_suffix(".new"), path)
+    path.with_suffix(".new").replace(path)
 
 
 def load(path: Path, model: keras.Model, optimizer: torch.optim.Optimizer | None) -> int:

@@ -29,7 +29,7 @@ _PROVINCES = ("کابل", "بلخ", "هرات", "قندوز", "کندهار", "�
 _WORDS = """
 TAXI SALE BOZOR APTEKA SAVDO MARKAZI OSHXONA MEBEL SERVIS SHOP NAVOIY TERMEZ BANK KAFE
 MAKTAB STOP DISCOUNT OPEN TOYOTA CHEVROLET DAMAS ISUZU MAN LABO NEXIA COBALT PIZZA AVTO
-""".split()
+""".split()  # noqa: SIM905
 
 Rgb = NDArray[np.uint8]
 Random = np.random.Generator
