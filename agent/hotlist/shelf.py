@@ -120,7 +120,9 @@ class _Place:
         if not hotlist or not fault:
             return []
         _log.warning("hotlist %s: version %d %s", self.name, hotlist.version, fault)
-        self._hotlist, self._told = None, (stamp, fault.why)
+        self._hotlist = None
+        if stamp == self._taken:  # still in its file, which will be refused for the same
+            self._told = (stamp, fault.why)
         return [self._news(fault.why, hotlist)]
 
     def _take(self, stamp: _Stamp, utc_ms: int) -> list[News]:
@@ -134,7 +136,7 @@ class _Place:
                 return []
             self._told = (stamp, error.why)
             left = "the one before stays in force" if self._hotlist else "none is in force"
-            _log.warning("hotlist %s: the file is refused, %s: it %s", self.name, left, error)
+            _log.warning("hotlist %s: %s: %s; %s", self.name, self._source.file, error, left)
             return [News(hotlist=self.name, why=f"refused-{error.why}")]
         self._taken, self._told = stamp, None
         before = self._hotlist if self._looked else None
