@@ -166,13 +166,12 @@ class PlateRules:
             "margin": match.margin,
             "hotlist": match.hotlist,
             "match": match.how,
-            "place": passage.zone,
-            "object_class": reading.kind,
-            "box": reading.box,
         }
+        # Told once: with the longest names they would not fit into an end.
+        where = {"place": passage.zone, "object_class": reading.kind, "box": reading.box}
         occurrence = Occurrence(HIT, self._camera_id, self._ids(since.utc_ms), since)
         passage.open.append((occurrence, what))
-        yield occurrence.start(match.how, **what)
+        yield occurrence.start(match.how, **what, **where)
         too_many = self._policy.share.hit(match.hotlist)
         if too_many is not None:
             yield self._once(
