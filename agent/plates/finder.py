@@ -27,6 +27,7 @@ _UNIT_PX = 16.0  # sizes are natural logarithms of parts of this
 _LOGS = (-2.0, 3.5)  # of a size: 2 to 530 px; what lies outside is noise
 _IOU = 0.3  # two plates do not overlap; two peaks on one plate do
 _SAME = 0.3  # overlap of one plate's boxes in two looks
+_EDGE = 0.01  # of the view: a plate that comes so near to its edge goes on behind it
 _MOST = 24  # plates a look: more peaks are noise
 _CLOSER_VIEW = 4.0  # plate widths across: a plate is then 80 px wide, with what is around it
 _TILE_INPUTS = 2.0  # input widths across a tile: a plate of 35 px is then 17 px wide, the least
@@ -113,7 +114,7 @@ class PlateFinder:
 
     def _closer(self, picture: Picture, plate: FoundPlate) -> FoundPlate:
         """The same plate with better corners; itself where the closer look does not see it."""
-        again = self._look(picture, self._view(around(plate.box, picture), picture))
+        again = self._look(picture, self._view(around(plate.box), picture))
         if not again:
             return plate
         overlaps = iou_matrix(_xyxy([plate.box]), _xyxy([one.box for one in again]))[0]
@@ -133,6 +134,7 @@ class PlateFinder:
         return [
             FoundPlate(corners=quad, score=score, width_px=plate_width_px(quad, picture))
             for quad, score in zip(corners, peaks.scores.tolist(), strict=True)
+            if not _cut(_box_around(quad), view)
         ]
 
     def _view(self, region: Box, picture: Picture) -> Box:
@@ -153,11 +155,10 @@ class PlateFinder:
         return Box(x0=float(x0), y0=float(y0), x1=float(x1), y1=float(y1))
 
 
-def around(box: Box, picture: Picture) -> Box:
+def around(box: Box) -> Box:
     """The region of a closer look at a plate whose upright box is `box`."""
     x, y = box.center
-    half_x = _CLOSER_VIEW / 2 * box.width
-    half_y = half_x * picture.width_px / picture.height_px / 2
+    half_x, half_y = _CLOSER_VIEW / 2 * box.width, box.height
     return Box(x0=x - half_x, y0=y - half_y, x1=x + half_x, y1=y + half_y)
 
 
@@ -201,6 +202,17 @@ def _upright(quad: NDArray[np.float64]) -> bool:
     contour = quad.astype(np.float32)
     return bool(np.isfinite(contour).all()) and (
         cv2.isContourConvex(contour) and cv2.contourArea(contour, oriented=True) > 1
+    )
+
+
+def _cut(plate: Box, view: Box) -> bool:
+    """Whether the plate touches an edge of the view that is not the picture's own."""
+    across, down = _EDGE * view.width, _EDGE * view.height
+    return (
+        plate.x0 < view.x0 + across > across
+        or plate.y0 < view.y0 + down > down
+        or plate.x1 > view.x1 - across < 1 - across
+        or plate.y1 > view.y1 - down < 1 - down
     )
 
 

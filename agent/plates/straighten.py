@@ -64,9 +64,11 @@ def sharpness(luma: Image) -> float:
     The ratio of mean squared gradient to variance: brightness and contrast drop out, blur of
     lens, motion and enlargement does not.
     """
+    if min(luma.shape) < 2:
+        return 0.0
     level = cv2.GaussianBlur(luma, (3, 3), 0).astype(np.float32)
     contrast = float(level.var())
-    if min(level.shape) < 2 or contrast < 1:
+    if contrast < 1:
         return 0.0
     across, down = np.diff(level, axis=1), np.diff(level, axis=0)
     return float(np.square(across).mean() + np.square(down).mean()) / (4 * contrast)

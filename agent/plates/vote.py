@@ -52,6 +52,7 @@ class Vote:
     def __init__(self, grammars: Grammars) -> None:
         self._grammars = grammars
         self._views: list[View] = []
+        self._verdict: Verdict | None = None
 
     def __len__(self) -> int:
         return len(self._views)
@@ -63,12 +64,23 @@ class Vote:
 
     def add(self, view: View) -> None:
         """Take a view in; of more than MOST_VIEWS the worst is forgotten."""
+        self._verdict = None
         self._views.append(view)
         if len(self._views) > MOST_VIEWS:
             self._views.remove(min(self._views, key=lambda each: each.quality))
 
+    def clear(self) -> None:
+        """Forget them: they were of something else."""
+        self._verdict = None
+        self._views.clear()
+
     def verdict(self) -> Verdict:
         """The most probable texts of all grammars under the summed log probabilities."""
+        if self._verdict is None:
+            self._verdict = self._counted()
+        return self._verdict
+
+    def _counted(self) -> Verdict:
         if not self._views:
             return Verdict(texts=(), score=0.0, margin=0.0, char_scores=(), votes=0)
         char_logp, country_logp = summed(self._views)

@@ -140,6 +140,19 @@ def test_find_view_near_the_edge_stays_inside_the_picture():
     assert tensor.min() == tensor.max()  # no black rim
 
 
+def test_find_leaves_out_what_the_views_edge_cuts_but_not_what_the_pictures_does():
+    shot = picture(1280, 1024)
+    quads = [rectangle(-9, 50, 40, 10), rectangle(289, 80, 40, 10), rectangle(100, 100, 40, 10)]
+
+    def found_in(region):
+        finder = PlateFinder(FakeModel(FINDER_CARD, lambda _: finder_outputs(quads)))
+        return len(finder.find(shot, region))
+
+    assert found_in(Box(x0=0.3, y0=0.3, x1=0.6, y1=0.6)) == 1
+    assert found_in(Box(x0=0.0, y0=0.3, x1=0.4, y1=0.6)) == 2
+    assert found_in(WHOLE) == 3
+
+
 def test_find_looks_closer_at_narrow_plates_as_often_as_it_may():
     shot = picture(1280, 1024)  # the input sees a quarter
     plates = [rectangle(80, 80, 30, 8), rectangle(200, 80, 30, 8), rectangle(40, 200, 60, 15)]
@@ -188,7 +201,8 @@ def test_tiles_cover_every_plate_whole(size):
 
 def test_around_is_four_plates_wide():
     plate = Box(x0=0.5, y0=0.5, x1=0.55, y1=0.52)
-    assert around(plate, picture()).width == pytest.approx(0.2)
+    assert around(plate).width == pytest.approx(0.2)
+    assert around(plate).center == pytest.approx(plate.center)
 
 
 def test_finder_of_another_model_is_refused():
