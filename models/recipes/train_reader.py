@@ -129,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the plate reader on drawn plates.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--fonts", type=Path, help="folder of fetch_fonts.py; else strokes alone")
-    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--batch", type=int, default=80)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1)
