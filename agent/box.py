@@ -119,6 +119,7 @@ class CameraLoop:
             privacy=self._privacy,
             ids=self._ids,
             plates=self._plates,
+            watch=self._eyes.watch(self.camera),
         )
         try:
             self._watch(stop, pipeline, writer)

@@ -13,8 +13,19 @@ from agent.detect.detector import Detector as ModelDetector
 from agent.detect.motion import MotionFinder
 from agent.infer.model import Model, open_model
 from agent.infer.package import find_package
+from agent.plates.watch import PlateWatch
 from agent.privacy.privacy import Privacy
-from agent.records import Box, Detection, Event, Frame, Message, Moment, Track, TrackState
+from agent.records import (
+    Box,
+    Detection,
+    Event,
+    Frame,
+    Message,
+    Moment,
+    PlateReading,
+    Track,
+    TrackState,
+)
 from agent.rules.camera import CameraRules
 from agent.rules.plates import PlatePolicy
 from agent.track.tracker import Tracker
@@ -26,9 +37,12 @@ _JITTER_NS = 15_000_000
 
 _HEAD_SHARE = 0.3  # of a person's height: head and shoulders, with room for a tilted camera
 
-
-_TASKS = {"face": ("face",), "traffic": ("object",), "plate": ("object",)}
+_TASKS = {"face": ("face",), "traffic": ("object",), "plate": ("object", "plate", "plate-text")}
 """Models that a camera of each role needs; a plate is looked for on a vehicle."""
+
+# Objects first: the heads of the persons are where small faces are looked for.
+_DETECTED = ("object", "face")
+"""Tasks that look at every frame; the others look at plates, see `PlateWatch`."""
 
 _SYNTHETIC = "synthetic:"
 
@@ -62,7 +76,15 @@ class Eyes:
         """What looks at one camera's frames; nothing of it may be shared between cameras."""
         if camera.source.startswith(_SYNTHETIC):
             return [TruthDetector(camera.source.removeprefix(_SYNTHETIC))], None
-        return [ModelDetector(self.models[task]) for task in _tasks(camera)], MotionFinder()
+        tasks = _tasks(camera)
+        detectors = [ModelDetector(self.models[task]) for task in _DETECTED if task in tasks]
+        return detectors, MotionFinder()
+
+    def watch(self, camera: CameraConfig) -> PlateWatch | None:
+        """What reads plates on one camera's frames; None where it is not to."""
+        if "plate" not in _tasks(camera):
+            return None
+        return PlateWatch(self.models["plate"], self.models["plate-text"])
 
 
 class TruthDetector:
@@ -78,11 +100,10 @@ class TruthDetector:
         return self._scene.truth((frame.seq - 1) / self._scene.fps)
 
 
-def _tasks(camera: CameraConfig) -> list[str]:
+def _tasks(camera: CameraConfig) -> set[str]:
     if camera.source.startswith(_SYNTHETIC):
-        return []
-    # Objects first: the heads of the persons are where small faces are looked for.
-    return sorted({task for role in camera.roles for task in _TASKS[role]}, reverse=True)
+        return set()
+    return {task for role in camera.roles for task in _TASKS[role]}
 
 
 class Pace:
@@ -115,7 +136,10 @@ class Seen:
 
 
 class CameraPipeline:
-    """Frame -> detections -> tracks -> events -> messages, for one camera; not thread-safe."""
+    """Frame -> detections -> tracks -> plates -> events -> messages; one camera, not thread-safe.
+
+    `on_reading` is shown each plate as it is read; it is for development, plates do not leave.
+    """
 
     def __init__(
         self,
@@ -126,9 +150,13 @@ class CameraPipeline:
         privacy: Privacy,
         ids: Callable[[int], str],
         plates: PlatePolicy | None = None,
+        watch: PlateWatch | None = None,
+        on_reading: Callable[[PlateReading], None] = lambda reading: None,
     ) -> None:
         self._detectors = detectors
         self._motion = motion
+        self._watch = watch
+        self._on_reading = on_reading
         self._tracker = Tracker()
         self._rules = CameraRules(camera, ids, plates)
         self._privacy = privacy
@@ -137,14 +165,18 @@ class CameraPipeline:
     def frame(self, frame: Frame) -> Seen:
         """Take one frame through the whole chain."""
         began = perf_counter()
-        look_at = self._where_to_look(frame)
+        moving = self._motion.find(frame) if self._motion else []
+        look_at = self._heads() + moving
         detections = [
             found for detector in self._detectors for found in detector.detect(frame, look_at)
         ]
+        if self._watch:
+            detections += self._watch.search(frame, detections, moving)
         detected = perf_counter()
         at = Moment(mono_ns=frame.t_mono_ns, utc_ms=frame.t_utc_ms, synced=frame.clock_synced)
         self._tracks = self._tracker.update(detections, frame.t_mono_ns)
-        messages = self._out(self._rules.update(self._tracks, at))
+        readings = self._watch.update(frame, self._tracks) if self._watch else []
+        messages = self._out(self._told(readings, at))
         return Seen(
             detections=detections,
             tracks=self._tracks,
@@ -157,18 +189,28 @@ class CameraPipeline:
         """No frame came: let periods end; `lost` says why the camera is away, None if it is not."""
         events = self._rules.tick(at)
         if lost is not None:
-            events = events + self._rules.lost(at, lost)
+            events = events + self._gone(at) + self._rules.lost(at, lost)
         return self._out(events)
 
     def close(self, at: Moment, why: str) -> list[Message]:
         """End everything still open."""
-        return self._out(self._rules.close(at, why))
+        return self._out(self._gone(at) + self._rules.close(at, why))
+
+    def _gone(self, at: Moment) -> list[Event]:
+        """No frame will come for now: whoever was in the picture is read with what there is."""
+        readings = self._watch.close() if self._watch else []
+        return self._told(readings, at) if readings else []
+
+    def _told(self, readings: Sequence[PlateReading], at: Moment) -> list[Event]:
+        for reading in readings:
+            self._on_reading(reading)
+        return self._rules.update(self._tracks, at, readings)
 
     def _out(self, events: Iterable[Event]) -> list[Message]:
         return [self._privacy.event(event) for event in events]
 
-    def _where_to_look(self, frame: Frame) -> list[Box]:
-        heads = [
+    def _heads(self) -> list[Box]:
+        return [
             Box(
                 x0=track.box.x0,
                 y0=track.box.y0,
@@ -178,4 +220,3 @@ class CameraPipeline:
             for track in self._tracks
             if track.kind == "person" and track.state is TrackState.CONFIRMED
         ]
-        return heads + (self._motion.find(frame) if self._motion else [])

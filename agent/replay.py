@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from agent.config.model import Config
     from agent.hotlist.hotlist import Hotlist
-    from agent.records import Message
+    from agent.records import Message, Moment, PlateReading
 
 _EXAMPLE = "example: mahalla replay street.mp4 --role traffic --preset entrance --out events.jsonl"
 
@@ -47,7 +47,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--threads", metavar="N", type=int, default=2, help="inference threads")
     parser.add_argument("--video", metavar="OUT.mp4", type=Path, help="draw what was seen, masked")
     parser.add_argument(
-        "--show-plates", action="store_true", help="for development; no plate is read yet"
+        "--show-plates", action="store_true", help="for development: what is read, on stderr"
     )
     parser.set_defaults(run=run)
 
@@ -90,12 +90,14 @@ def run(args: argparse.Namespace) -> int:
 
     config = _config(args)
     (camera,) = config.cameras.values()
-    if args.show_plates:
-        print("replay: --show-plates has no effect, this version reads no plates", file=sys.stderr)
     hotlists = _hotlists(config)
     pseudonyms = config.privacy.plates == "pseudonym"
     keys = Pseudonyms(config.timezone, random.Random(args.seed).randbytes)  # noqa: S311 - as ids
-    detectors, motion = Eyes([camera], config.infer).of(camera)
+    eyes = Eyes([camera], config.infer)
+    detectors, motion = eyes.of(camera)
+    watch = eyes.watch(camera)
+    if args.show_plates and watch is None:
+        print("replay: --show-plates has no effect, this camera reads no plates", file=sys.stderr)
     pipeline = CameraPipeline(
         camera,
         detectors=detectors,
@@ -103,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
         privacy=Privacy(config.site, config.box, "replay", keys if pseudonyms else None),
         ids=UlidMaker(random.Random(args.seed)),  # noqa: S311 - ids, not secrets
         plates=PlatePolicy(in_force=lambda utc_ms: hotlists, pseudonyms=pseudonyms),
+        watch=watch,
+        on_reading=lambda reading: _show(reading, at) if args.show_plates else None,
     )
     pace, progress = Pace(FPS), _Progress(sys.stderr)
     at = Moment(mono_ns=0, utc_ms=args.start)
@@ -207,6 +211,17 @@ def _write(out: TextIO, messages: Iterable[Message]) -> None:
     for message in messages:
         out.write('{"v":1,' + message.body[1:].decode() + "\n")
     out.flush()
+
+
+def _show(reading: PlateReading, at: Moment) -> None:
+    """One plate a line, on stderr: it is for the eyes of who develops, and is no event."""
+    best = reading.best
+    text = f"{best.text} {best.country} {best.pattern}" if best else "not read"
+    print(
+        f"plate {at.mono_ns / 1e9:.1f} s  {text}  {reading.score:.3f}, "
+        f"margin {reading.margin:.1f}, {reading.votes} views of a {reading.kind}",
+        file=sys.stderr,
+    )
 
 
 class _Progress:

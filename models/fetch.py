@@ -80,6 +80,8 @@ def extract(archive: Path, source: Mapping[str, Any]) -> bytes:
 def _wanted(clips: Path | None) -> Iterator[tuple[Mapping[str, Any], Path]]:
     for card_path in sorted(MODELS.glob("*/model.toml")):
         card = _load(card_path)
+        if "package" not in card["source"]:
+            continue  # trained for this project: the file is kept beside its card
         yield {**card["source"], "sha256": card["sha256"]}, card_path.parent / card["file"]
     if clips is not None:
         for clip in _load(MODELS / "clips.toml")["clip"]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import FINDER_CARD, FakeModel, finder_outputs, rectangle
 from hypothesis import given
 from hypothesis import strategies as st
+from plate_fakes import FINDER_CARD, FakeModel, finder_outputs, rectangle
 
 from agent.capture.pictures import RgbPicture
 from agent.errors import ModelError

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fakes import READER_CARD, FakeModel, char_logits, country_logits, rectangle
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plate_fakes import READER_CARD, FakeModel, char_logits, country_logits, rectangle
 
 from agent.capture.pictures import RgbPicture, YuvPicture
 from agent.errors import ModelError

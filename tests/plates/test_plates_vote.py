@@ -6,9 +6,9 @@ import random
 
 import numpy as np
 import pytest
-from fakes import COUNTRIES, char_logits, country_logits
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plate_fakes import COUNTRIES, char_logits, country_logits
 
 from agent.plates.grammar import load_grammars
 from agent.plates.kbest import SLOTS, SYMBOLS

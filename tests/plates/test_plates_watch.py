@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 import pytest
-from street import FPS, Street, Thing, standing, straight
+from plate_street import FPS, Street, Thing, standing, straight
 
 from agent.plates.vehicle import MOST_LOOKS
 from agent.plates.watch import BUDGET

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from fakes import (
+from plate_fakes import (
     FINDER_CARD,
     READER_CARD,
     FakeModel,
