@@ -28,7 +28,7 @@ _EXAMPLE = (
     "--sign office.key --out stolen.list"
 )
 _LONGEST_VERSION = 15  # digits; in 40 characters of `ver` the hash has to find its place
-_CARD = "plate-reader"  # folder of the reader's model package
+_CARD = "plate-text"  # folder of the reader's model package
 _FOR_EXAMPLE = (0.001, 1.5)  # wrong readings, texts a reading: round figures, not measured
 
 

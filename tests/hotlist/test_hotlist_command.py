@@ -202,7 +202,7 @@ def test_make_says_what_false_hits_to_expect(make, monkeypatch, tmp_path):
         "false hits to expect: not measured for this reader; for example 1e-05 exact and 0.005 "
         "alike a day, at 40000 cars a day, 0.10% wrong readings and 1.5 texts a reading"
     )
-    card = tmp_path / "plate-reader" / "model.toml"
+    card = tmp_path / "plate-text" / "model.toml"
     card.parent.mkdir()
     card.write_text("[figures]\nwrong_rate = 0.004\ncandidates = 2\n")
     said = make(table, "--cars", "40000")[1].splitlines()[-1]
