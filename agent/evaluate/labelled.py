@@ -1,11 +1,11 @@
-"""Labelled pictures: reading them, running a detector over them, writing what it saw."""
+"""Labelled pictures: reading them, running a model over them, writing what it saw."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,11 +17,12 @@ from agent.capture.pictures import RgbPicture
 from agent.detect.detector import Detector
 from agent.errors import AgentError
 from agent.evaluate.scoring import Found
-from agent.records import VEHICLES, Detection, Frame
+from agent.records import VEHICLES, Box, Frame
 
 CLASSES = {
     "face": frozenset({"face"}),
     "object": frozenset({"person", "bicycle"}) | VEHICLES,
+    "plate": frozenset({"plate"}),
 }
 """Classes of a label that each task is about; other labels say nothing about it."""
 
@@ -40,11 +41,15 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What the detector gave for one picture."""
+    """What the model gave for one picture."""
 
     labelled: Labelled
     objects: tuple[Found, ...]  # with the model's own classes
     took_ms: float
+
+
+See = Callable[[Labelled, Frame], Iterable[Found]]
+"""What looks at one picture; the labels are for what is told where to look."""
 
 
 def read_labels(path: Path, task: str) -> list[Labelled]:
@@ -74,21 +79,36 @@ def read_labels(path: Path, task: str) -> list[Labelled]:
     return labels
 
 
-def look(labels: Sequence[Labelled], detector: Detector, tell: Callable[[int], None]) -> list[Seen]:
-    """Run the detector over every picture; `tell` hears how many are done.
+def look(labels: Sequence[Labelled], see: See, tell: Callable[[int], None]) -> list[Seen]:
+    """Look at every picture; `tell` hears how many are done.
 
-    The time is that of detection alone, not of reading the file.
+    The time is that of looking alone, not of reading the file.
     """
     seen = []
     for number, labelled in enumerate(labels, start=1):
         frame = _frame(labelled)
         began = time.perf_counter()
-        detections = detector.detect(frame)
+        objects = tuple(see(labelled, frame))
         took_ms = (time.perf_counter() - began) * 1e3
-        objects = tuple(_in_pixels(found, labelled.content) for found in detections)
         seen.append(Seen(labelled=labelled, objects=objects, took_ms=took_ms))
         tell(number)
     return seen
+
+
+def by_detector(detector: Detector) -> See:
+    """Looks with a detector's eyes."""
+
+    def see(labelled: Labelled, frame: Frame) -> Iterable[Found]:
+        for found in detector.detect(frame):
+            yield Found(cls=found.kind, xyxy_px=in_pixels(found.box, labelled), score=found.score)
+
+    return see
+
+
+def in_pixels(box: Box, labelled: Labelled) -> tuple[float, float, float, float]:
+    """A box in the pixels in which the labels are."""
+    width, height = labelled.content["w"], labelled.content["h"]
+    return box.x0 * width, box.y0 * height, box.x1 * width, box.y1 * height
 
 
 def merged(found: Sequence[Found]) -> list[Found]:
@@ -105,22 +125,40 @@ def merged(found: Sequence[Found]) -> list[Found]:
 
 
 def write_predictions(seen: Sequence[Seen], out: TextIO) -> None:
-    """One line a picture, as the labels are, with a score on each object."""
+    """One line a picture, as the labels are: a score on each object, and q on each plate."""
     for one in seen:
-        objects = [
-            {
-                "cls": found.cls,
-                "box": [round(edge, 1) for edge in found.xyxy_px],
-                "score": round(found.score, 4),
-            }
-            for found in one.objects
-        ]
+        objects = [_written(found) for found in one.objects]
         out.write(json.dumps({**one.labelled.content, "objects": objects}) + "\n")
+
+
+def save_predictions(seen: Sequence[Seen], path: Path) -> None:
+    """The same into a file; AgentError where it cannot be written."""
+    try:
+        with path.open("w", encoding="utf-8") as out:
+            write_predictions(seen, out)
+    except OSError as error:
+        raise AgentError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _written(found: Found) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "cls": found.cls,
+        "box": [round(edge, 1) for edge in found.xyxy_px],
+        "score": round(found.score, 4),
+    }
+    if found.cls == "plate":
+        row |= {"text": found.text, "q": round(found.q, 4)}
+    return row
 
 
 def _label(labels: Path, content: dict[str, Any], task: str) -> Labelled:
     objects = tuple(
-        Found(cls=each["cls"], xyxy_px=_box(each["box"]), crowd=bool(each.get("crowd")))
+        Found(
+            cls=each["cls"],
+            xyxy_px=_box(each["box"]),
+            crowd=bool(each.get("crowd")),
+            text=_text(each.get("text")),
+        )
         for each in content["objects"]
         if each["cls"] in CLASSES[task]
     )
@@ -141,6 +179,15 @@ def _box(raw: Any) -> tuple[float, float, float, float]:
     return x1, y1, x2, y2
 
 
+def _text(raw: Any) -> str | None:
+    """Letters and digits alone, as plates are compared; None: nobody could read it."""
+    if raw is None:
+        return None
+    if not isinstance(raw, str):
+        raise ValueError(f"text is {raw!r}; it is a text, or null where nobody can read it")
+    return "".join(char for char in raw.upper() if char.isalnum()) or None
+
+
 def _frame(labelled: Labelled) -> Frame:
     # Read here and decoded there: imread writes a warning of its own about a missing file.
     try:
@@ -153,13 +200,4 @@ def _frame(labelled: Labelled) -> Frame:
     picture = RgbPicture(np.asarray(pixels, dtype=np.uint8), bgr=True)
     return Frame(
         camera_id="labels", seq=1, t_mono_ns=0, t_utc_ms=0, clock_synced=True, picture=picture
-    )
-
-
-def _in_pixels(found: Detection, content: Mapping[str, Any]) -> Found:
-    box, width, height = found.box, content["w"], content["h"]
-    return Found(
-        cls=found.kind,
-        xyxy_px=(box.x0 * width, box.y0 * height, box.x1 * width, box.y1 * height),
-        score=found.score,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.errors import AgentError, ModelError, UsageError
+from agent.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from agent.evaluate.scoring import Figures, Scores
@@ -41,17 +41,28 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         verbs,
         "eval",
         _evaluate,
-        "AP50 and recall on labelled pictures, by class and by size (a label with "
-        "`crowd` is neither asked for nor held against the model)",
+        "face, object: AP50 and recall on labelled pictures, by class and by size (a label with "
+        "`crowd` is neither asked for nor held against the model); plate: shares found and read "
+        "exactly, by width, and how often a text that counts as read was wrong",
         epilog=_EXAMPLE,
     )
-    evaluate.add_argument("task", choices=_TASKS, help="face or object")
+    evaluate.add_argument("task", choices=_TASKS, help=", ".join(_TASKS))
     evaluate.add_argument("labels", metavar="LABELS.jsonl", type=Path, help="one picture a line")
     evaluate.add_argument(
         "--predictions", metavar="OUT.jsonl", type=Path, help="write what was seen, with scores"
     )
     evaluate.add_argument(
-        "--budget", metavar="N", type=int, default=3, help="inferences a picture (default 3)"
+        "--budget",
+        metavar="N",
+        type=int,
+        default=3,
+        help="inferences a picture, of a plate's picture for vehicles (default 3)",
+    )
+    evaluate.add_argument(
+        "--crops", action="store_true", help="plate: read where plates are labelled, find nothing"
+    )
+    evaluate.add_argument(
+        "--plot", metavar="OUT.svg", type=Path, help="plate: exact readings against the width"
     )
     for each in (bench, evaluate):
         each.add_argument("--threads", metavar="N", type=int, default=1, help="default 1")
@@ -98,7 +109,7 @@ def _list(args: argparse.Namespace) -> int:
         return 0
     for row in rows:
         print(
-            f"{row['name']:<10}{row['title']:<30}{row['input']:<10}from {row['smallest_px']} px  "
+            f"{row['name']:<12}{row['title']:<44}{row['input']:<10}from {row['smallest_px']} px  "
             f"{row['licence']}, {row['version']}{'' if row['fetched'] else '  NOT FETCHED'}"
         )
     return 0
@@ -155,7 +166,7 @@ def _answer(results: Sequence[Mapping[str, Any]], as_json: bool, words: Any) -> 
     else:
         for row in results:
             verdict = f"ok    {words(row)}" if row["ok"] else f"FAIL  {row['error']}"
-            print(f"{row['name']:<10}{verdict}")
+            print(f"{row['name']:<12}{verdict}")
     return 0 if all(row["ok"] for row in results) else 1
 
 
@@ -187,7 +198,7 @@ def _bench(args: argparse.Namespace) -> int:
         return 0
     for row in results:
         print(
-            f"{row['name']:<10}{row['ms']:>8} ms (95 %: {row['ms_p95']}), "
+            f"{row['name']:<12}{row['ms']:>8} ms (95 %: {row['ms_p95']}), "
             f"{row['threads']} threads, {row['rss_mb']} MB"
         )
     return 0
@@ -206,7 +217,8 @@ def _milliseconds(work: Callable[..., object], *arguments: Any) -> float:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from agent.detect.detector import Detector
-    from agent.evaluate.labelled import look, merged, read_labels, write_predictions
+    from agent.evaluate.labelled import by_detector, look, merged, read_labels, save_predictions
+    from agent.evaluate.plate_report import evaluate_plates
     from agent.evaluate.scoring import score
     from agent.infer.model import open_model
     from agent.infer.package import find_package
@@ -215,18 +227,16 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.budget < 1:
         raise UsageError("--budget is at least 1")
     if args.task == "plate":
-        raise ModelError("this version has no model that reads plates; there are face and object")
+        return evaluate_plates(args, _progress)
+    if args.crops or args.plot:
+        raise UsageError(f"--crops and --plot go with the task plate, not with {args.task}")
     package = find_package(args.task)
     labels = read_labels(args.labels, args.task)
     model = open_model(package, threads=args.threads)
     detector = Detector(model, budget=args.budget, least_score=_SEEN_FROM)
-    seen = look(labels, detector, _progress(len(labels)))
+    seen = look(labels, by_detector(detector), _progress(len(labels)))
     if args.predictions:
-        try:
-            with args.predictions.open("w", encoding="utf-8") as out:
-                write_predictions(seen, out)
-        except OSError as error:
-            raise AgentError(f"{args.predictions}: cannot be written: {error.strerror}") from error
+        save_predictions(seen, args.predictions)
     scores = score(
         [merged(each.labelled.objects) for each in seen], [merged(each.objects) for each in seen]
     )

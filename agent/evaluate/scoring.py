@@ -29,6 +29,8 @@ class Found:
     xyxy_px: tuple[float, float, float, float]
     score: float = 1.0
     crowd: bool = False
+    text: str | None = None  # of a plate, A-Z and 0-9; None: not readable
+    q: float = 0.0  # of a read plate: how probable `text` is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from agent.errors import AgentError
-from agent.evaluate.labelled import look, merged, read_labels, write_predictions
+from agent.evaluate.labelled import (
+    by_detector,
+    look,
+    merged,
+    read_labels,
+    write_predictions,
+)
 from agent.evaluate.scoring import Found
 from agent.records import Box, Detection
 
@@ -90,12 +96,12 @@ def test_picture_that_is_missing_or_none_is_named(labels, tmp_path):
         lines = read_labels(labels({**GOOD, "file": name}), "object")
         words = "cannot be read: No such file" if name == "absent.png" else "not a picture"
         with pytest.raises(AgentError, match=f"{name}: {words}"):
-            look(lines, OneCar(), lambda done: None)
+            look(lines, by_detector(OneCar()), lambda done: None)
 
 
 def test_predictions_are_lines_like_the_labels_with_a_score(labels):
     done = []
-    seen = look(read_labels(labels(GOOD), "object"), OneCar(), done.append)
+    seen = look(read_labels(labels(GOOD), "object"), by_detector(OneCar()), done.append)
     assert done == [1]
     out = io.StringIO()
     write_predictions(seen, out)
