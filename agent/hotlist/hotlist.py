@@ -21,6 +21,9 @@ ENTRIES_LIMIT = 10_000
 """A list of more is not a list of sought plates: it is a register, and false hits, which grow with
 its length (`mahalla hotlist make` says how many), would bury the true ones."""
 
+VERSION_LIMIT = 10**15
+"""A version is below; with the beginning of the hash it fits into `ver` of an event."""
+
 CASE_LIMIT_CHARS = 60
 REASON_LIMIT_CHARS = 120
 

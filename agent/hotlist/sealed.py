@@ -24,12 +24,13 @@ lacks: no byte can be changed unnoticed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agent.errors import HotlistError
-from agent.hotlist.hotlist import ENTRIES_LIMIT, LIFE_LIMIT_MS, Entry
+from agent.hotlist.hotlist import ENTRIES_LIMIT, LIFE_LIMIT_MS, VERSION_LIMIT, Entry
 from agent.hotlist.keys import (
     ID_BYTES,
     SIGNATURE_BYTES,
@@ -51,6 +52,8 @@ _MAGIC = b"MAHALLA HOTLIST "
 _FORMAT_1 = _MAGIC + b"1\n"
 _LENGTH_BYTES = 4
 _MOST_SIGNERS = 2
+_NAME = re.compile("[a-z0-9-]{1,31}")
+_LAST_MADE_MS = 250_000_000_000_000  # in the year 9892: a date can still be told
 
 FILE_LIMIT_BYTES = 8 << 20
 """10,000 entries with the longest words and 2,000 boxes take less."""
@@ -107,6 +110,10 @@ class Sealed:
         fault = header.cost.fault()
         if fault:
             raise HotlistError(f"its scrypt parameters {fault}", why="format")
+        if not _NAME.fullmatch(header.name) or header.made_ms > _LAST_MADE_MS:
+            raise HotlistError("has no name or no date that could be one", why="format")
+        if not 0 < header.version < VERSION_LIMIT:
+            raise HotlistError(f"its version is not below {VERSION_LIMIT}", why="format")
         if not 0 < header.expires_ms - header.made_ms <= LIFE_LIMIT_MS:
             raise HotlistError("expires later than 30 days after it was made", why="too-long")
         return header
@@ -188,7 +195,7 @@ def seal(
 
 def _header(raw: Mapping[str, Any]) -> Header:
     boxes = {
-        _text(box["id"]): (bytes.fromhex(box["fresh"]), bytes.fromhex(box["wrapped"]))
+        _sized(box["id"], ID_BYTES).hex(): (bytes.fromhex(box["fresh"]), bytes.fromhex(box["wrapped"]))
         for box in raw["recipients"]
     }
     return Header(

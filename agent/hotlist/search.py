@@ -50,8 +50,8 @@ def candidates(reading: PlateReading, loss_limit: float = LOSS_LIMIT) -> list[Pl
 class Search:
     """Looks for one reading on several lists, one slow hash a step, the likeliest text first.
 
-    In steps, because a Raspberry Pi needs 25 to 60 ms for each and a camera's pictures do not
-    wait. A list that has matched is not asked again.
+    In steps, because a small box needs some 50 ms for each and a camera's pictures do not wait.
+    A list that has matched is not asked again.
     """
 
     def __init__(

@@ -1,12 +1,13 @@
 """The slow keyed hash under which a plate stands in a list.
 
-scrypt (RFC 7914) with N 4096, r 8, p 1 takes 4 MiB and, measured on one core of a desktop class
-EPYC, 12 ms. There are 14 regions x 25^3 letters x 1000 numbers = 219 million private plates of
-Uzbekistan: who holds the list and the key of a box it is sealed to needs 219e6 x 12 ms = 30 days
-of such a core to try them all, two days on 16 cores; a plain HMAC falls in minutes. Computed, not
-measured: a graphics card of 1 TB/s moves 16 MiB a guess and needs about an hour. So the hash
+scrypt (RFC 7914) with N 4096, r 8, p 1 takes 4 MiB and 12 ms, measured on one core of an AMD EPYC.
+There are 14 regions x 25^3 letters x 1000 numbers = 219 million private plates of Uzbekistan: who
+holds the list and the key of a box it is sealed to needs 219e6 x 12 ms = 30 days of such a core to
+try them all, two days on 16 cores; a plain HMAC falls in minutes. Computed, not measured: a
+graphics card that moves 1 TB/s, of which a guess takes 8 MiB, needs half an hour. So the hash
 slows down whoever has stolen a box; what keeps the plates from everybody else is the seal.
-A box pays the same once for each candidate and list: 25 to 60 ms on a Raspberry Pi.
+A box pays the same once for each candidate and list, a Raspberry Pi some 25 to 60 ms (reckoned
+from its speed elsewhere, not measured).
 
 The key is 32 random bytes of one version of one list, kept inside the sealed part.
 """

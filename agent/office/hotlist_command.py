@@ -27,7 +27,6 @@ _EXAMPLE = (
     "example: mahalla hotlist make stolen.csv --name stolen --recipients boxes/ "
     "--sign office.key --out stolen.list"
 )
-_LONGEST_VERSION = 15  # digits; in 40 characters of `ver` the hash has to find its place
 _CARD = "plate-text"  # folder of the reader's model package
 _FOR_EXAMPLE = (0.001, 1.5)  # wrong readings, texts a reading: round figures, not measured
 
@@ -180,14 +179,14 @@ def _checked(args: argparse.Namespace) -> int:
     """How long the list lives, ms; UsageError where the options do not go together."""
     from agent.config.problems import Refusal
     from agent.config.values import HOUR_S, ID_PATTERN, duration
-    from agent.hotlist.hotlist import LIFE_LIMIT_MS
+    from agent.hotlist.hotlist import LIFE_LIMIT_MS, VERSION_LIMIT
 
     if not re.fullmatch(ID_PATTERN, args.name):
         raise UsageError(f"--name {args.name}: small letters, digits and - only, at most 31")
     if len(args.sign) > 2:
         raise UsageError("--sign is given once or twice")
-    if args.version is not None and not 0 < args.version < 10**_LONGEST_VERSION:
-        raise UsageError(f"--version is a number from 1 on, of at most {_LONGEST_VERSION} digits")
+    if args.version is not None and not 0 < args.version < VERSION_LIMIT:
+        raise UsageError(f"--version is a number from 1 on, below {VERSION_LIMIT}")
     if args.out.exists() and args.table.exists() and args.out.samefile(args.table):
         raise UsageError("--out is the table itself; name another file")
     try:

@@ -1,5 +1,6 @@
 """What opens and what is refused: each refusal is one line that names the file."""
 
+import json
 import os
 
 import pytest
@@ -10,6 +11,7 @@ from office import KINDS, NOW_MS, Office
 from agent.errors import HotlistError
 from agent.hotlist import opening
 from agent.hotlist.hotlist import DAY_MS, ENTRIES_LIMIT
+from agent.hotlist.keys import key_id, load_signing_key
 from agent.hotlist.opening import open_bytes, open_hotlist
 from agent.hotlist.slow_hash import HASH_BYTES, Cost
 
@@ -133,6 +135,11 @@ def test_list_of_another_name_is_refused(office):
         ({"hashes": [os.urandom(HASH_BYTES) for _ in range(ENTRIES_LIMIT)]}, None),
         ({"hashes": [os.urandom(HASH_BYTES) for _ in range(ENTRIES_LIMIT + 1)]}, "too-many"),
         ({"hashes": [b"short"]}, "format"),
+        ({"version": 10**15 - 1}, None),
+        ({"version": 10**15}, "format"),
+        ({"version": 0}, "format"),
+        ({"name": "Stolen\x1b[2J"}, "format"),
+        ({"made_ms": 10**18}, "format"),
         ({"cost": Cost(n=2048)}, "format"),
         ({"cost": Cost(n=32768)}, None),
         ({"cost": Cost(n=65536)}, "format"),
@@ -244,3 +251,52 @@ def test_list_cut_at_any_place_is_refused(whole):
     for length in range(len(content)):
         with pytest.raises(HotlistError):
             open_bytes(content[:length], **how)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+HEADER = st.fixed_dictionaries(
+    {
+        "name": st.just("stolen") | JSON,
+        "version": st.just(1) | JSON,
+        "made": st.just(NOW_MS) | JSON,
+        "expires": st.just(NOW_MS + DAY_MS) | JSON,
+        "scrypt": st.just({"n": 4096, "r": 8, "p": 1})
+        | st.fixed_dictionaries({"n": JSON, "r": JSON, "p": JSON})
+        | JSON,
+        "recipients": st.lists(
+            st.fixed_dictionaries({"id": JSON, "fresh": st.just("00") | JSON, "wrapped": JSON})
+        )
+        | JSON,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory):
+    office = Office(tmp_path_factory.mktemp("office"))
+    office.signer()
+    return office, load_signing_key(office.folder / "office.key")
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(header=(HEADER | JSON).map(lambda value: json.dumps(value).encode()) | st.binary())
+def test_nonsense_that_is_rightly_signed_is_refused_like_everything_else(signer, header):
+    """A fault of the office's must not stop a box."""
+    office, key = signer
+    parts = (len(part).to_bytes(4, "big") + part for part in (header, b"payload"))
+    signed = b"MAHALLA HOTLIST 1\n" + b"".join(parts)
+    tail = bytes.fromhex(key_id(key.public_key())) + key.sign(signed)
+    with pytest.raises(HotlistError) as caught:
+        open_bytes(
+            signed + b"\x01" + tail,
+            name="stolen",
+            signers=[office.signer()],
+            keys=[office.box()],
+        )
+    assert caught.value.why not in ("damaged", "signature")
