@@ -23,6 +23,9 @@ change nothing, and a standing car would be read for hours."""
 SPACING_S = 0.2
 """Between looks once there are LEAST_VOTES: pictures further apart err less alike."""
 
+SPACING_ALONE_S = 0.5
+"""The same for a plate outside every vehicle that does not move: there is time."""
+
 BETTER = 1.25
 """Times as many sharp pixels across: a view that good is worth an inference at any time."""
 
@@ -36,7 +39,7 @@ _MOST_EMPTY = 8
 _STANDS_S = 1.0
 _STEADY = 0.1  # sizes: a standing vehicle's smoothed box stays within this of its place...
 _STEADY_PLATE = 0.3  # ...and a plate's own, which a tile shows to a few pixels only
-_PASSED = 1.0  # plate widths that a vehicle has driven...
+_PASSED = 0.7  # plate widths that a vehicle has driven, more than its box trembles...
 _STAYED = 0.25  # ...while the text kept its place: it is not the vehicle's
 _NEARER = 0.1  # ln of the width: as much as a corner's error at 40 px
 
@@ -67,6 +70,15 @@ class Vehicle:
     @property
     def is_plate(self) -> bool:
         return self.track.kind == "plate"
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a plate outside every vehicle and has not moved: it may be a sign."""
+        return self.is_plate and not self.went
+
+    @property
+    def age_s(self) -> float:
+        return (self.track.last_mono_ns - self.track.first_mono_ns) / NS
 
     @property
     def plate(self) -> Box | None:
@@ -116,7 +128,8 @@ class Vehicle:
         if not self.vote:
             soon = self._empty >= _EMPTY and waited_s < PATIENCE_S
             return None if soon or self.exhausted else gain
-        if self.exhausted or (len(self.vote) >= LEAST_VOTES and waited_s < SPACING_S):
+        spacing_s = SPACING_ALONE_S if self.alone else SPACING_S
+        if self.exhausted or (len(self.vote) >= LEAST_VOTES and waited_s < spacing_s):
             return None
         return gain if gain >= WORSE or waited_s >= PATIENCE_S else None
 
@@ -162,12 +175,17 @@ class Vehicle:
     @property
     def left_text_behind(self) -> bool:
         """Whether it drove on while the text stayed where it was: a sign's, or the clock's."""
-        if self._first is None or self._last is None or self.is_plate or self.went:
-            return False
+        return not self.is_plate and not self.went and self.drove > _PASSED
+
+    @property
+    def drove(self) -> float:
+        """How far the vehicle has gone between the views of its plate, in plate widths."""
+        if self._first is None or self._last is None:
+            return 0.0
         before, now, plate = self._first.vehicle, self._last.vehicle, self._last.plate
         across = _agreed(now.x0 - before.x0, now.x1 - before.x1)
         down = _agreed(now.y0 - before.y0, now.y1 - before.y1)
-        return hypot(across / plate.width, down / (HEIGHTS * plate.height)) > _PASSED
+        return hypot(across / plate.width, down / (HEIGHTS * plate.height))
 
     def disowns(self, plate: Box) -> bool:
         """Whether text at that place was left behind before."""

@@ -43,7 +43,9 @@ _SAME_PLATE = 0.3  # overlap of one plate's boxes in two looks at one frame
 _SAMPLE_PX = (240, 96)  # of brightness are enough to tell how sharp a vehicle is
 _IDLE_S = 1.0  # between looks for plates outside vehicles while nothing moves there
 _MOVING = 4.0  # times as urgent is a part of the picture in which something moves
-_SURE_ANYWAY = 4  # votes after which it no longer matters whether the plate was seen to move
+_ALONE_S = 3.0  # a plate outside every vehicle must say the same for so long: clocks do not
+_STILL = 0.2  # plate widths: a vehicle that has gone no further in all its views...
+_STILL_VOTES = 4  # ...of this many is about to stand, and its text with it
 
 
 class PlateWatch:
@@ -276,7 +278,7 @@ class PlateWatch:
             return []
         verdict = vehicle.vote.verdict()
         sure = verdict.score >= self._calibration.sure
-        if not sure and not (given_up and verdict.score >= ENOUGH):
+        if not sure and not (given_up and not vehicle.alone and verdict.score >= ENOUGH):
             return []
         return self._told(vehicle, verdict)
 
@@ -284,7 +286,10 @@ class PlateWatch:
         """Whether more views would not show that the text is the scene's or read too small."""
         if vehicle.widest_px < self._calibration.min_width_px:
             return len(vehicle.vote) >= MOST_VIEWS
-        return vehicle.standing or vehicle.went or len(vehicle.vote) >= _SURE_ANYWAY
+        if vehicle.alone:
+            return vehicle.age_s >= _ALONE_S
+        still = vehicle.drove < _STILL and len(vehicle.vote) >= _STILL_VOTES
+        return vehicle.standing or vehicle.went or still
 
     def _ended(self, vehicle: Vehicle) -> list[PlateReading]:
         """What a vehicle that has gone has come to."""

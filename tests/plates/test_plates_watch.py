@@ -139,6 +139,24 @@ def test_watch_text_that_is_no_plate_is_never_told_and_soon_left_alone():
     assert sum(scene.costs) <= 66  # one tile a second
 
 
+def test_watch_clock_in_the_picture_is_no_plate_though_it_reads_like_one():
+    """Its digits change each second, and cars drive past behind it."""
+
+    def shown(odd):
+        return lambda t: (300.0, 120.0) if int(t) % 2 == odd else None
+
+    clock = [
+        Thing(number=1 + odd, path=shown(odd), size=(0, 0), plate=(0, 0, 120, 24)) for odd in (0, 1)
+    ]
+    cars = [
+        Thing(number=0, path=straight((-300, 20), (200, 0), begin=9 * n, end=9 * n + 9))
+        for n in range(4)
+    ]
+    scene = street(*cars, *clock)
+    scene.play(60)
+    assert scene.close() == []
+
+
 def test_watch_plate_that_is_wide_enough_and_unreadable_is_told_as_unread():
     scene = street(Thing(number=1, path=LEFT_TO_RIGHT), sure=1.5, noise=2.0)
     assert scene.play(8) == [None]
