@@ -102,15 +102,14 @@ def figures(outcomes: Iterable[Outcome], sure: float) -> PlateFigures:
     every = list(outcomes)
     texts = [one for one in every if one.label is not None]
     read = [one for one in texts if one.found]
-    exact = sum(one.exact for one in texts)
     confident = [one for one in texts if one.text is not None and one.q >= sure]
     changes = sum(edits(one.label or "", one.text or "") for one in read)
     return PlateFigures(
         plates=len(every),
         texts=len(texts),
         found=_share(sum(one.found for one in every), len(every)),
-        exact=_share(exact, len(texts)),
-        exact_of_found=_share(exact, len(read)),
+        exact=_share(sum(one.exact for one in texts), len(texts)),
+        exact_of_found=_share(sum(one.exact for one in read), len(read)),
         cer=_share(changes, sum(len(one.label or "") for one in read)),
         confident=_share(sum(one.exact for one in confident), len(texts)),
         wrong_confident=sum(not one.exact for one in confident),
