@@ -1,4 +1,4 @@
-"""Cars, not frames: the clip of uz_street through detector, tracker and PlateWatch.
+"""Cars, not frames: the clip of uz_street through the whole pipeline.
 
     .venv/bin/python tests/bench/street_clip.py FOLDER
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from plate_chain import PlateChain
+from plate_camera import CountingWatch, moment, plate_camera
 
 from agent.capture.clip import ClipSource
 from agent.capture.pictures import RgbPicture
@@ -30,7 +30,6 @@ from agent.plates.grammar import load_grammars
 from agent.plates.places import holds
 from agent.plates.reader import PlateReader
 from agent.plates.vote import Vote
-from agent.plates.watch import PlateWatch
 from agent.records import VEHICLES, Box, PlateReading, Track
 
 CLIP, FRAMES = "uz_839_clip.mp4", "uz_839_clip_"
@@ -81,16 +80,14 @@ def _vote_over_frames(labels: Sequence[Labelled], model: Model) -> None:
 
 
 def _follow(clip: Path, labels: Sequence[Labelled], models: dict[str, Model]) -> None:
-    detector, motion = Detector(models["object"]), MotionFinder()
-    watch = PlateWatch(models["plate"], models["plate-text"])
-    chain = PlateChain(lambda frame, moving: detector.detect(frame, moving), watch, motion.find)
+    watch = CountingWatch(models["plate"], models["plate-text"])
     readings: list[PlateReading] = []
+    camera = plate_camera(Detector(models["object"]), MotionFinder(), watch, readings.append)
     frames: list[tuple[np.ndarray, Sequence[Track]]] = []
     for frame in ClipSource("street", clip, ManualClock(), realtime=False).frames():
-        tracks, new = chain.frame(frame)
-        readings += new
+        tracks = camera.frame(frame).tracks
         frames.append((_small(frame.picture.luma()), tracks))
-    readings += chain.close()
+    camera.close(moment(frame), "end of clip")
     cars, unsure = _cars(labels, frames)
     events = {text: [r for r in readings if r.track_id in ids] for text, ids in cars.items()}
     known = set().union(*cars.values(), unsure)
@@ -108,7 +105,7 @@ def _follow(clip: Path, labels: Sequence[Labelled], models: dict[str, Model]) ->
         f"  cars without a sure text: {sum(r.track_id in unsure for r in readings)} events; "
         f"vehicles without a label: {len(others)}; texts told twice: {len(repeats)}; "
         f"{watch.inferences / len(frames):.1f} inferences of finder and reader a frame, "
-        f"{chain.searches / len(frames):.1f} of these for plates on no vehicle"
+        f"{watch.searches / len(frames):.1f} of these for plates on no vehicle"
     )
 
 
