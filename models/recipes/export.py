@@ -36,8 +36,8 @@ Run = Callable[[NDArray[np.float32]], Outputs]
 _SAMPLES, _RANGES = 2500, 300
 
 
-def converted(model: Any, pictures: NDArray[np.uint8]) -> bytes:
-    """The int8 TFLite file for one picture at a time."""
+def converted(model: Any, pictures: NDArray[np.uint8], floats: tuple[str, ...] = ()) -> bytes:
+    """The int8 TFLite file for one picture at a time; operations in `floats` stay float."""
     one = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, "image")
     call = tf.function(lambda image: model(image, training=False)).get_concrete_function(one)
     frozen = convert_variables_to_constants_v2(call)
@@ -50,7 +50,13 @@ def converted(model: Any, pictures: NDArray[np.uint8]) -> bytes:
             yield [scaled(picture)[None]]
 
     converter.representative_dataset = samples
-    return converter.convert()
+    if not floats:
+        return converter.convert()
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=list(floats))
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=samples, debug_options=options
+    )
+    return debugger.get_nondebug_quantized_model()
 
 
 def scaled(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -144,7 +150,9 @@ def export_reader(args: argparse.Namespace) -> None:
     names = ("text", "country")
     start = train_reader.renderer(args.fonts)
     model = loaded(reader_net.build(), args.checkpoint)
-    content = converted(model, draw(start, 501, _RANGES)["image"])
+    # TFLite's int8 product of two activations loses four characters in five here (TensorFlow
+    # 2.21, measured): the slots' weighted sums stay float, one in 200 of the multiplications.
+    content = converted(model, draw(start, 501, _RANGES)["image"], ("BATCH_MATMUL",))
     write(args.package, content)
     fit, test = draw(start, 601, _SAMPLES), draw(start, 701, _SAMPLES)
     run8 = interpreter(content, shapes_of(model, names))
@@ -163,7 +171,7 @@ def export_finder(args: argparse.Namespace) -> None:
     model = loaded(finder_net.build(), args.checkpoint)
     content = converted(model, draw(start, 501, _RANGES // 2)["image"])
     write(args.package, content)
-    test = draw(start, 701, 600)
+    test = draw(start, 701, 300)
     for title, run in (
         ("int8", interpreter(content, shapes_of(model, names))),
         ("float", batched(model, names)),

@@ -20,7 +20,7 @@ def _from_left_to_right(shape, dtype=None):
     rows, cols = HEIGHT // 8, WIDTH // 4
     slot = (np.arange(SLOTS) + 0.8) * cols / (SLOTS - 0.6)
     away = np.arange(cols)[:, None] - slot
-    bias = np.broadcast_to(-0.5 * (away / 2.5) ** 2, (rows, cols, SLOTS)).reshape(shape)
+    bias = np.broadcast_to(10 - 0.5 * (away / 2.5) ** 2, (rows, cols, SLOTS)).reshape(shape)
     return keras.ops.convert_to_tensor(bias.astype("float32"))
 
 
@@ -60,7 +60,10 @@ def build(*, channels_first: bool = False) -> keras.Model:
     whole = layers.Dropout(0.1)(whole)
 
     look = flat(layers.Conv2D(SLOTS, 1, name="look")(x), SLOTS)  # cells x slots
-    place = layers.Dense(cells * SLOTS, name="place", bias_initializer=_from_left_to_right)(whole)
+    # Never below 0, ten under a likely place: int8 has no room for values that softmax drops.
+    place = layers.Dense(
+        cells * SLOTS, activation="relu", name="place", bias_initializer=_from_left_to_right
+    )(whole)
     place = layers.Reshape((cells, SLOTS))(place)
     weights = layers.Softmax(axis=1)(layers.Add()([look, place]))
     weights = layers.Permute((2, 1))(weights)
