@@ -24,11 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.box import Box
-    from agent.config.model import CameraConfig, Config
+    from agent.config.model import CameraConfig, Config, HotlistConfig
     from agent.records import Health
 
 SITE, BOX = "demo", "box"
 CLIPS = ("carphone_pristine.mp4", "bikes.mp4")
+DRIVE_BY = Path(__file__).parents[1] / "models" / "clips" / "drive_by.mp4"
+SOUGHT = ("75A055KA", "25A464JN")
+"""Two of the six plates that pass in it."""
+
+_BROKER = "office"
 
 _STATUS_EVERY_S = 2.0
 
@@ -38,10 +43,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "demo",
         help="sample clips, a broker and a live view of the events in this terminal",
-        description="Run the agent on two real clips and a drawn scene, against a real broker "
-        "(mosquitto where it is installed, else the embedded one), and show what a subscriber "
-        "receives: in words on a terminal, as the JSON that it is in a pipe. Ends with Ctrl-C "
-        "or after --seconds.",
+        description="Run the agent on two real clips, a drawn scene and a drawn street whose "
+        "plates it reads, two of them sought, against a real broker (mosquitto where it is "
+        "installed, else the embedded one), and show what a subscriber receives: in words on a "
+        "terminal, as the JSON that it is in a pipe. Ends with Ctrl-C or after --seconds.",
         epilog="example: mahalla demo --seconds 30",
     )
     parser.add_argument("--seconds", metavar="N", type=float, help="stop by itself after N seconds")
@@ -64,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mahalla-demo-")))
         broker = stack.enter_context(EmbeddedBroker())
-        config = demo_config(clips, broker.url)
+        config = demo_config(clips, broker.url, sought_list(state) if _reads_plates() else None)
         box = Box(config, state, Eyes(config.cameras.values(), config.infer))
         view = _View(config, sys.stdout, as_json=args.json)
         stack.enter_context(_subscriber(broker.port, view.heard))
@@ -74,8 +79,10 @@ def run(args: argparse.Namespace) -> int:
     return 1 if silent and not interrupted else 0
 
 
-def demo_config(clips: Mapping[str, Path], broker_url: str) -> Config:
-    """Three cameras, one broker."""
+def demo_config(
+    clips: Mapping[str, Path], broker_url: str, hotlist: HotlistConfig | None
+) -> Config:
+    """Three cameras, one broker; with a hotlist a plate camera too."""
     from agent.config.model import BrokerConfig, Config, LineConfig
 
     across = LineConfig(start=(0.5, 1.0), end=(0.5, 0.0), counts=("vehicle", "person", "bicycle"))
@@ -93,8 +100,83 @@ def demo_config(clips: Mapping[str, Path], broker_url: str) -> Config:
             _camera("drawn", "traffic", "synthetic:street?clock=1", {}, lines={"middle": across}),
         )
     }
-    broker = BrokerConfig(broker_id="office", urls=(broker_url,))
-    return Config(site=SITE, box=BOX, cameras=cameras, brokers={"office": broker})
+    if hotlist:
+        cameras["plates"] = _camera("plates", "plate", f"clip:{DRIVE_BY}", {})
+    return Config(
+        site=SITE,
+        box=BOX,
+        cameras=cameras,
+        brokers={_BROKER: BrokerConfig(broker_id=_BROKER, urls=(broker_url,))},
+        hotlists={hotlist.name: hotlist} if hotlist else {},
+    )
+
+
+def sought_list(folder: Path) -> HotlistConfig:
+    """A list of the two sought plates in `folder`, with keys that nobody else ever has."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    from agent.config.model import HotlistConfig
+    from agent.hotlist.hotlist import DAY_MS, Entry
+    from agent.hotlist.keys import load_signing_key, write_key_pair
+    from agent.hotlist.sealed import Content, seal
+    from agent.hotlist.slow_hash import KEY_BYTES, Cost, plate_hash
+
+    now_ms, cost, key = time.time_ns() // 1_000_000, Cost(), os.urandom(KEY_BYTES)
+    expires_ms = now_ms + DAY_MS
+    entries = tuple(
+        Entry(
+            hash=plate_hash("UZ", text, key, cost),
+            case=f"demo-{number}",
+            reason="for show",
+            expires_ms=expires_ms,
+        )
+        for number, text in enumerate(SOUGHT, start=1)
+    )
+    private, public = write_key_pair(folder / "signer")
+    box = X25519PrivateKey.generate()
+    box_key = folder / "box.key"
+    box_key.touch(0o600)
+    box_key.write_bytes(
+        box.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    file = folder / "sought.list"
+    file.write_bytes(
+        seal(
+            name="sought",
+            version=1,
+            made_ms=now_ms,
+            expires_ms=expires_ms,
+            cost=cost,
+            content=Content(key=key, entries=entries),
+            recipients=[box.public_key()],
+            signing_keys=[load_signing_key(private)],
+        )
+    )
+    return HotlistConfig(
+        name="sought",
+        file=file,
+        signers=(public,),
+        max_age_s=DAY_MS / 1000,
+        send=(_BROKER,),
+        keys=(box_key,),
+    )
+
+
+def _reads_plates() -> bool:
+    """Whether the models of plates and the clip are here."""
+    from agent.errors import ModelError
+    from agent.infer.package import find_package
+
+    try:
+        find_package("plate"), find_package("plate-text")
+    except ModelError:
+        return False
+    return DRIVE_BY.is_file()
 
 
 def _camera(
@@ -253,6 +335,12 @@ def in_words(event: Mapping[str, Any]) -> str:
     if event["k"].endswith(".line"):
         way = "left to right" if event["dir"] == "+" else "right to left"
         return f"{thing} crosses {event['z']}, {way}, sure {event['q']}"
+    if event["k"] == "plate.hit":
+        ended = "end of " if phase == "end" else ""
+        margin = f", margin {event['mg']}" if "mg" in event else ""
+        return f"{ended}{event['p']}, on list {event['l']}, {event['m']}{margin}"
+    if event["k"] == "plate.unread":
+        return "a plate that could not be read"
     if event["k"] == "face.present":
         ended = f"end after {event.get('dur', 0) / 1000:.0f} s, " if phase == "end" else ""
         return f"{ended}{many} in view"

@@ -1,6 +1,7 @@
 """A rendered drive-by: vehicles with known plates, through the whole pipeline.
 
     .venv/bin/python tests/bench/drive_by.py --vehicles 200 --fonts FOLDER
+    .venv/bin/python tests/bench/drive_by.py --clip models/clips/drive_by.mp4    (the demo's clip)
 
 Two lanes come towards the camera; a plate grows from about 35 to 110 px within one to three
 seconds, at ten frames a second, by day and by infrared night. The picture around each vehicle goes
@@ -16,14 +17,15 @@ figures are about the vote, the looks and the events, not about real streets.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from plate_camera import CountingWatch, moment, plate_camera
@@ -31,7 +33,7 @@ from plate_camera import CountingWatch, moment, plate_camera
 from agent.capture.pictures import RgbPicture
 from agent.infer.model import open_model
 from agent.infer.package import find_package
-from agent.records import Box, Detection, Frame, PlateReading, Track
+from agent.records import WHOLE, Box, Detection, Frame, PlateReading, Track
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "recipes"))
 
@@ -40,13 +42,20 @@ import plates
 import scenes
 
 WIDTH, HEIGHT, FPS = 1280, 720, 10.0
+CLIP_CARS, CLIP_WIDE_PX, CLIP_PAPER = 6, 150.0, 150
+CLIP_TEXT = re.compile("(01|10|20|25|30|40|50|60|70|75|80|85|90|95)[A-Z][0-9]{3}[A-Z]{2}")
+CLIP_CODING = {"crf": "27", "preset": "slow", "threads": "1"}
 REGION = (560, 480)  # of the picture around a plate that goes through the camera
 NARROW_PX, WIDE_PX = 35.0, 110.0
 BETWEEN_S = 2.6  # from one vehicle to the next; some are in the picture together
 LANES = (0.3, 0.72)
 CAR = (-2.0, -2.3, 2.0, 0.8)  # x0, y0, x1, y1 of a vehicle around its plate, in plate widths
+GRAIN = 2.0  # of the noise, in levels
 JITTER = 0.02  # of a box's side
 MISSED = 0.05  # frames in which a vehicle is not detected
+
+Camera = Callable[[np.random.Generator, np.ndarray], np.ndarray]
+"""What it makes of a picture; the generator holds what it does the same way all the time."""
 
 ONE, TWO, NEAR, ARABIC = "Uzbek, one line", "Uzbek, two lines", "neighbours", "Perso-Arabic"
 GROUPS = (ONE, TWO, NEAR, ARABIC)
@@ -69,6 +78,7 @@ class Vehicle:
     lane: float
     begin_s: float
     lasts_s: float
+    widest_px: float = WIDE_PX
     readings: list[PlateReading] = field(default_factory=list)
 
     def quad(self, t_s: float) -> np.ndarray | None:
@@ -77,8 +87,8 @@ class Vehicle:
         if not 0 <= part <= 1:
             return None
         rng = np.random.default_rng(self.seed)
-        wide = NARROW_PX * (WIDE_PX / NARROW_PX) ** part
-        near = (wide - NARROW_PX) / (WIDE_PX - NARROW_PX)  # as the road's perspective has it
+        wide = NARROW_PX * (self.widest_px / NARROW_PX) ** part
+        near = (wide - NARROW_PX) / (self.widest_px - NARROW_PX)  # as the road's perspective has it
         across = self.lane + rng.normal(0, 0.02) + rng.normal(0, 0.04) * near
         if self.plate.lines == 2 and self.plate.image.shape[1] < 2.2 * self.plate.image.shape[0]:
             wide *= 0.62
@@ -101,7 +111,11 @@ def main() -> None:
     parser.add_argument("--fonts", type=Path, help="folder of fetch_fonts.py")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save", type=Path, help="a folder for a picture of every tenth frame")
+    parser.add_argument("--clip", type=Path, help="write the demo's clip here, and do nothing else")
     args = parser.parse_args()
+    if args.clip:
+        _write_clip(args.clip)
+        return
     fonts = plates.Fonts(args.fonts)
     groups = [(share, group) for share, group in MIX if args.fonts or group != ARABIC]
     if not args.fonts:
@@ -111,6 +125,51 @@ def main() -> None:
             np.random.default_rng((args.seed, light == "night")), fonts, groups, args.vehicles
         )
         _drive(vehicles, light, args.seed, args.save)
+
+
+def _write_clip(path: Path) -> None:
+    """Six cars whose plates come near enough for everybody to read; prints what they are."""
+    rng = np.random.default_rng(11)
+    vehicles = []
+    while len(vehicles) < CLIP_CARS:
+        plate = plates.uzbek(rng, plates.Fonts(None))
+        if CLIP_TEXT.fullmatch(plate.text) and plate.image.mean() > CLIP_PAPER:
+            vehicles.append(
+                Vehicle(
+                    group=ONE,
+                    plate=plate,
+                    seed=int(rng.integers(1 << 31)),
+                    lane=LANES[len(vehicles) % 2],
+                    begin_s=0.5 + len(vehicles) * BETWEEN_S,
+                    lasts_s=3.0,
+                    widest_px=CLIP_WIDE_PX,
+                )
+            )
+    print(" ".join(vehicle.plate.text for vehicle in vehicles))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=round(FPS), options=CLIP_CODING)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for frame, _ in _frames(vehicles, _lens):
+            pixels = frame.picture.rgb(WHOLE, WIDTH, HEIGHT)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _poor_camera(light: str, rng: np.random.Generator) -> Camera:
+    """As the recipes draw one, with noise on its sensor that is new in every frame."""
+
+    def camera(steady: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+        noise = rng.normal(0, GRAIN, picture.shape[:2])[..., None]
+        noisy = np.clip(picture + noise, 0, 255).astype(np.uint8)
+        return degrade.camera(steady, noisy, night=float(light == "night"), dim=0.6)
+
+    return camera
+
+
+def _lens(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """A good camera in good light."""
+    return cv2.GaussianBlur(picture, (0, 0), 0.6)
 
 
 def _vehicles(
@@ -148,7 +207,7 @@ def _drive(vehicles: Sequence[Vehicle], light: str, seed: int, save: Path | None
     said: list[PlateReading] = []
     camera = plate_camera(detector, None, watch, said.append)
     cpu_s, frames = 0.0, 0
-    for frame, present in _frames(vehicles, light, rng, save):
+    for frame, present in _frames(vehicles, _poor_camera(light, rng), save and save / light):
         detector.seen = _seen(present, rng)
         began = time.process_time()
         tracks = camera.frame(frame).tracks
@@ -168,9 +227,8 @@ def _drive(vehicles: Sequence[Vehicle], light: str, seed: int, save: Path | None
 
 
 def _frames(
-    vehicles: Sequence[Vehicle], light: str, rng: np.random.Generator, save: Path | None
+    vehicles: Sequence[Vehicle], camera: Camera, save: Path | None = None
 ) -> Iterator[tuple[Frame, list[tuple[Vehicle, np.ndarray]]]]:
-    camera = partial(degrade.camera, night=float(light == "night"), dim=0.6)
     street = camera(np.random.default_rng(7), _street())
     until_s = max(each.begin_s + each.lasts_s for each in vehicles) + 5.0
     waiting, near = sorted(vehicles, key=lambda each: each.begin_s), []
@@ -183,11 +241,11 @@ def _frames(
         present = [(each, each.quad(t_s)) for each in near]
         present.sort(key=lambda pair: float(pair[1][:, 1].mean()))  # the far ones first
         for vehicle, quad in present:
-            _draw(picture, vehicle, quad, camera, rng)
+            _draw(picture, vehicle, quad, camera)
         _burn_in(picture, t_s)
         if save and number % 10 == 0:
             save.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(save / f"{light}_{number:05d}.jpg"), picture[..., ::-1])
+            cv2.imwrite(str(save / f"{number:05d}.jpg"), picture[..., ::-1])
         frame = Frame(
             camera_id="drive-by",
             seq=number + 1,
@@ -203,8 +261,7 @@ def _draw(
     picture: np.ndarray,
     vehicle: Vehicle,
     quad: np.ndarray,
-    camera: partial[np.ndarray],
-    rng: np.random.Generator,
+    camera: Camera,
 ) -> None:
     """The vehicle and what the camera makes of its surroundings, in place."""
     steady = np.random.default_rng((vehicle.seed, 1))
@@ -214,9 +271,7 @@ def _draw(
     left = int(np.clip(x - REGION[0] / 2, 0, WIDTH - REGION[0]))
     top = int(np.clip(y - REGION[1] * 0.6, 0, HEIGHT - REGION[1]))
     region = picture[top : top + REGION[1], left : left + REGION[0]]
-    grain = rng.normal(0, 2.0, region.shape[:2])[..., None]
-    noisy = np.clip(region + grain, 0, 255).astype(np.uint8)
-    region[:] = camera(np.random.default_rng((vehicle.seed, 2)), noisy)
+    region[:] = camera(np.random.default_rng((vehicle.seed, 2)), region)
 
 
 def _street() -> np.ndarray:

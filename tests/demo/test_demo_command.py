@@ -22,9 +22,12 @@ from jsonschema_lite import complaints
 from samples import FACES, STREET, clip
 
 from agent import schema
-from agent.demo import in_words
+from agent.demo import SOUGHT, _reads_plates, in_words, sought_list
+from agent.hotlist.opening import open_hotlist
 
 CAMERAS = ("gate", "street", "drawn")
+BOX = "_box"  # tells that the hotlist was loaded
+needs_plates = pytest.mark.skipif(not _reads_plates(), reason="no models that read plates here")
 WITHOUT_MOSQUITTO = (
     "import sys; from agent import cli, embedded;"
     "embedded.find_mosquitto = lambda: None; sys.exit(cli.main(sys.argv[1:]))"
@@ -62,7 +65,7 @@ def test_demo_shows_events_of_all_cameras_and_sums_them_up(broker, seconds):
     document = schema.events_schema()
     for body in bodies:
         assert list(complaints(body, document, document)) == []
-    assert {body["src"].split("/")[2] for body in bodies} == set(CAMERAS)
+    assert {body["src"].split("/")[2] for body in bodies} - {BOX, "plates"} == set(CAMERAS)
     assert [body["sq"] for body in bodies] == list(range(1, len(bodies) + 1))
     kinds = {body["k"] for body in bodies}
     assert {"face.present", "vehicle.line", "vehicle.count"} <= kinds
@@ -71,13 +74,41 @@ def test_demo_shows_events_of_all_cameras_and_sums_them_up(broker, seconds):
     assert "\x1b" not in done.stdout  # no terminal, no tricks
     summary = next(line for line in lines if re.match(r"\d+ events, \d+ bytes in ", line))
     assert summary.startswith(f"{len(bodies)} events, ")
-    rows = dict.fromkeys(CAMERAS, 0)
+    rows = dict.fromkeys((*CAMERAS, BOX, "plates"), 0)
     for line in lines[lines.index(summary) + 1 :]:
         name, kind, count = line.split()
         assert "." in kind
         rows[name] += int(count)
     assert sum(rows.values()) == len(bodies)
-    assert all(rows.values())
+    assert all(rows[name] for name in CAMERAS)
+
+
+@needs_plates
+def test_demo_reads_the_sought_plates_within_twenty_seconds():
+    clip(FACES), clip(STREET)
+    done = demo("--seconds", "20")
+    assert (done.returncode, done.stderr) == (0, "")
+    bodies = [
+        json.loads(line[line.index("{") :]) for line in done.stdout.splitlines() if " e/" in line
+    ]
+    hits = [body for body in bodies if body["k"] == "plate.hit" and body["s"] == "start"]
+    assert {(hit["p"], hit["m"], hit["l"]) for hit in hits} == {
+        (text, "exact", "sought") for text in SOUGHT
+    }
+    assert len(hits) == len(SOUGHT)
+    assert all(hit["mg"] > 0 for hit in hits)
+    loaded = next(body for body in bodies if body["k"] == "audit")
+    assert (loaded["why"], loaded["l"], loaded["c"]) == ("loaded", "sought", 2)
+
+
+def test_list_of_sought_plates_opens_with_its_own_keys(tmp_path):
+    source = sought_list(tmp_path)
+    hotlist = open_hotlist(source.file, name="sought", signers=source.signers, keys=source.keys)
+    now_ms = time.time_ns() // 1_000_000
+    assert all(hotlist.find("UZ", text, now_ms) for text in SOUGHT)
+    assert hotlist.find("UZ", "10U202OW", now_ms) is None
+    assert {path.stat().st_mode & 0o077 for path in source.keys} == {0}
+    assert not any(text.encode() in source.file.read_bytes() for text in SOUGHT)
 
 
 def test_demo_without_clips_says_how_to_get_them(tmp_path):
@@ -189,6 +220,22 @@ def _read(terminal: int) -> bytes:
             {"k": "person.line", "z": "in", "dir": "+", "q": 0.5},
             "person crosses in, left to right, sure 0.5",
         ),
+        (
+            {
+                "k": "plate.hit",
+                "s": "start",
+                "p": "75A055KA",
+                "l": "sought",
+                "m": "exact",
+                "mg": 6.1,
+            },
+            "75A055KA, on list sought, exact, margin 6.1",
+        ),
+        (
+            {"k": "plate.hit", "s": "end", "p": "75A055KA", "l": "sought", "m": "exact"},
+            "end of 75A055KA, on list sought, exact",
+        ),
+        ({"k": "plate.unread", "co": "?"}, "a plate that could not be read"),
         ({"k": "camera.lost", "s": "start", "why": "frozen"}, "start frozen"),
         ({"k": "config.changed"}, ""),
     ],
