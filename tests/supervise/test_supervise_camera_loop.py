@@ -46,7 +46,7 @@ def test_camera_whose_capture_gives_nothing_more_is_lost():
     )
     loop = CameraLoop(
         camera,
-        eyes=SimpleNamespace(of=lambda camera: ([], None)),
+        eyes=SimpleNamespace(of=lambda camera: ([], None), watch=lambda camera: None),
         privacy=Privacy("a", "b", "boot"),
         clock=clock,
         pulse=Pulse(),
