@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SITE, BOX = "demo", "box"
 CLIPS = ("carphone_pristine.mp4", "bikes.mp4")
-DRIVE_BY = Path(__file__).parents[1] / "models" / "clips" / "drive_by.mp4"
+DRIVE_BY = Path("clips", "drive_by.mp4")  # in the folder of the models
 SOUGHT = ("75A055KA", "25A464JN")
 """Two of the six plates that pass in it."""
 
@@ -84,6 +84,7 @@ def demo_config(
 ) -> Config:
     """Three cameras, one broker; with a hotlist a plate camera too."""
     from agent.config.model import BrokerConfig, Config, LineConfig
+    from agent.infer.package import models_dir
 
     across = LineConfig(start=(0.5, 1.0), end=(0.5, 0.0), counts=("vehicle", "person", "bicycle"))
     cameras = {
@@ -101,7 +102,7 @@ def demo_config(
         )
     }
     if hotlist:
-        cameras["plates"] = _camera("plates", "plate", f"clip:{DRIVE_BY}", {})
+        cameras["plates"] = _camera("plates", "plate", f"clip:{models_dir() / DRIVE_BY}", {})
     return Config(
         site=SITE,
         box=BOX,
@@ -170,13 +171,13 @@ def sought_list(folder: Path) -> HotlistConfig:
 def _reads_plates() -> bool:
     """Whether the models of plates and the clip are here."""
     from agent.errors import ModelError
-    from agent.infer.package import find_package
+    from agent.infer.package import find_package, models_dir
 
     try:
         find_package("plate"), find_package("plate-text")
     except ModelError:
         return False
-    return DRIVE_BY.is_file()
+    return (models_dir() / DRIVE_BY).is_file()
 
 
 def _camera(
