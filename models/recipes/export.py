@@ -28,6 +28,7 @@ import tensorflow as tf
 import train_finder
 import train_reader
 from numpy.typing import NDArray
+from tensorflow.lite.tools import flatbuffer_utils
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 Outputs = dict[str, NDArray[np.float32]]
@@ -69,8 +70,6 @@ def interpreter(content: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Run:
     lite.allocate_tensors()
     image = lite.get_input_details()[0]["index"]
     found = {tuple(d["shape"][1:].tolist()): d for d in lite.get_output_details()}
-    for name, shape in shapes.items():
-        print(f"  output {name} {shape}: tensor {found[shape]['name']}")
 
     def run(pictures: NDArray[np.float32]) -> Outputs:
         said: dict[str, list[NDArray[np.float32]]] = {name: [] for name in shapes}
@@ -153,6 +152,7 @@ def export_reader(args: argparse.Namespace) -> None:
     # TFLite's int8 product of two activations loses four characters in five here (TensorFlow
     # 2.21, measured): the slots' weighted sums stay float, one in 200 of the multiplications.
     content = converted(model, draw(start, 501, _RANGES)["image"], ("BATCH_MATMUL",))
+    content = named(content, shapes_of(model, names))
     write(args.package, content)
     fit, test = draw(start, 601, _SAMPLES), draw(start, 701, _SAMPLES)
     run8 = interpreter(content, shapes_of(model, names))
@@ -170,6 +170,7 @@ def export_finder(args: argparse.Namespace) -> None:
     start = train_finder.renderer(args.fonts, args.data)
     model = loaded(finder_net.build(), args.checkpoint)
     content = converted(model, draw(start, 501, _RANGES // 2)["image"])
+    content = named(content, shapes_of(model, names))
     write(args.package, content)
     test = draw(start, 701, 300)
     for title, run in (
@@ -207,6 +208,17 @@ def batched(model: Any, names: tuple[str, ...]) -> Run:
         }
 
     return run
+
+
+def named(content: bytes, shapes: Mapping[str, tuple[int, ...]]) -> bytes:
+    """The file with the outputs called as the card calls them; they differ in shape."""
+    graph = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    names = {shape: name for name, shape in shapes.items()}
+    main = graph.subgraphs[0]
+    for index in main.outputs:
+        tensor = main.tensors[index]
+        tensor.name = names[tuple(map(int, tensor.shape[1:]))]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(graph))
 
 
 def write(package: Path, content: bytes) -> None:
