@@ -5,7 +5,7 @@ import json
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.kinds import EVENT_LIMIT_BYTES, KINDS_OF_EVENTS
@@ -131,6 +131,7 @@ def test_audit_of_a_list_goes_to_whoever_is_sent_audits():
     assert json.loads(message.body)["l"] == "stolen"
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     kind=st.sampled_from(sorted(set(KINDS_OF_EVENTS) - {HIT})),
     phase=st.sampled_from(list(Phase)),
