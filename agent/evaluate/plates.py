@@ -39,7 +39,12 @@ class PlateEyes:
         """The plates on each vehicle and in every tile of the picture, each looked at closely."""
         picture = frame.picture
         regions = [*self._on_vehicles(frame), *self._finder.tiles(picture)]
-        seen = [plate for region in regions for plate in self._finder.find(picture, region)]
+        seen = [
+            plate
+            for region in regions
+            for plate in self._finder.find(picture, region)
+            if plate.width_px >= self._finder.smallest_px  # what is narrower was imagined
+        ]
         for plate in _apart(self._closer(picture, plate) for plate in _apart(seen)):
             not_plate, text, q = self._read(picture, plate.corners)
             if not_plate < _NO_PLATE:
