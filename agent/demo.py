@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mahalla-demo-")))
         broker = stack.enter_context(EmbeddedBroker())
-        config = demo_config(clips, broker.url, sought_list(state) if _reads_plates() else None)
+        config = demo_config(clips, broker.url, sought_list(state))
         box = Box(config, state, Eyes(config.cameras.values(), config.infer))
         view = _View(config, sys.stdout, as_json=args.json)
         stack.enter_context(_subscriber(broker.port, view.heard))
@@ -79,10 +79,8 @@ def run(args: argparse.Namespace) -> int:
     return 1 if silent and not interrupted else 0
 
 
-def demo_config(
-    clips: Mapping[str, Path], broker_url: str, hotlist: HotlistConfig | None
-) -> Config:
-    """Three cameras, one broker; with a hotlist a plate camera too."""
+def demo_config(clips: Mapping[str, Path], broker_url: str, hotlist: HotlistConfig) -> Config:
+    """Four cameras, one broker."""
     from agent.config.model import BrokerConfig, Config, LineConfig
     from agent.infer.package import models_dir
 
@@ -99,16 +97,15 @@ def demo_config(
                 lines={"across": across},
             ),
             _camera("drawn", "traffic", "synthetic:street?clock=1", {}, lines={"middle": across}),
+            _camera("plates", "plate", f"clip:{models_dir() / DRIVE_BY}", {}),
         )
     }
-    if hotlist:
-        cameras["plates"] = _camera("plates", "plate", f"clip:{models_dir() / DRIVE_BY}", {})
     return Config(
         site=SITE,
         box=BOX,
         cameras=cameras,
         brokers={_BROKER: BrokerConfig(broker_id=_BROKER, urls=(broker_url,))},
-        hotlists={hotlist.name: hotlist} if hotlist else {},
+        hotlists={hotlist.name: hotlist},
     )
 
 
@@ -166,18 +163,6 @@ def sought_list(folder: Path) -> HotlistConfig:
         send=(_BROKER,),
         keys=(box_key,),
     )
-
-
-def _reads_plates() -> bool:
-    """Whether the models of plates and the clip are here."""
-    from agent.errors import ModelError
-    from agent.infer.package import find_package, models_dir
-
-    try:
-        find_package("plate"), find_package("plate-text")
-    except ModelError:
-        return False
-    return (models_dir() / DRIVE_BY).is_file()
 
 
 def _camera(

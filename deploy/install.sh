@@ -51,6 +51,7 @@ echo "fetching the models"
 "$home/$release/bin/python" models/fetch.py
 mkdir -p "$home/$release/share/mahalla"
 cp -r models "$home/$release/share/mahalla/"
+rm -r "$home/$release/share/mahalla/models/recipes"   # they train; a box only runs
 cp README.md "$home/$release/"
 "$home/$release/bin/mahalla" models selftest
 

@@ -111,8 +111,6 @@ def _camera(
 def _check_camera(camera: Place) -> None:
     role = camera.child("role")
     roles = frozenset(text for text, _ in role.texts()) if role else frozenset()
-    if role and "plate" in roles:
-        role.warn("plates are not read in this version", "vehicles are detected all the same")
     roles &= frozenset(ROLES)
     warn_of_idle_rules(camera, roles)
     warn_of_idle_lines(camera, roles)

@@ -195,7 +195,10 @@ def seal(
 
 def _header(raw: Mapping[str, Any]) -> Header:
     boxes = {
-        _sized(box["id"], ID_BYTES).hex(): (bytes.fromhex(box["fresh"]), bytes.fromhex(box["wrapped"]))
+        _sized(box["id"], ID_BYTES).hex(): (
+            bytes.fromhex(box["fresh"]),
+            bytes.fromhex(box["wrapped"]),
+        )
         for box in raw["recipients"]
     }
     return Header(

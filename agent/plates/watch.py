@@ -34,8 +34,7 @@ ENOUGH = 0.7
 gone; its score says how far to trust it. Below it the plate was seen, but not read."""
 
 _NO_PLATE = 0.5  # from here on what was found is more likely no plate
-_PLATE_SHARE = 0.35  # of a vehicle's width: no plate is wider, so narrow vehicles need no look
-_LIKELY_SHARE = 0.22  # of a vehicle's width, until its plate was found
+_LIKELY_SHARE = 0.22  # of a vehicle's width is its plate's, until that was found
 _ROOM = 0.1  # of a vehicle's box on each side: boxes lag, plates hang at the lower edge
 _OWN = 0.05  # the same, for whose plate it is
 _SAME_TRACK = 0.1  # overlap of a plate with the track of a plate
@@ -202,8 +201,8 @@ class PlateWatch:
                 continue
             quality = looks.quality(vehicle)
             promise = vehicle.promise(quality, looks.now_ns)
-            widest_px = _PLATE_SHARE * vehicle.track.box.width * looks.picture.width_px
-            if promise is not None and widest_px >= self._finder.smallest_px:
+            likely_px = _LIKELY_SHARE * vehicle.track.box.width * looks.picture.width_px
+            if promise is not None and likely_px >= self._finder.smallest_px:
                 unread = not vehicle.vote
                 ranked.append((not unread, -promise, -quality, number))
         return [self._vehicles[number] for *_, number in sorted(ranked)]

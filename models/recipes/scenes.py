@@ -56,7 +56,7 @@ class Backgrounds:
         """A piece of a picture at a random scale, with the real plates that are in it."""
         if not self._pictures:
             return Scene(_drawn_street(rng))
-        real = bool(self._real) and rng.random() < 0.4
+        real = bool(self._real) and rng.random() < 0.3
         index = rng.choice(self._real if real or not self._others else self._others)
         image, boxes, name = self._pictures[index]
         rows, cols = image.shape[:2]
@@ -114,7 +114,7 @@ def scene(rng: Random, fonts: Fonts, grounds: Backgrounds) -> Scene:
     count = rng.choice([0, 1, 2, 3], p=[0.15, 0.5, 0.25, 0.1])
     taken = [seen.corners for seen in made.plates]
     for _ in range(count):
-        wide = float(np.exp(rng.uniform(np.log(12), np.log(130))))
+        wide = float(np.exp(rng.uniform(np.log(12), np.log(200))))
         home = rng.integers(len(made.unsure)) if made.unsure and rng.random() < 0.6 else None
         if home is not None:  # on a real vehicle, as wide as a plate on it would be
             car = made.unsure[home]

@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--data", type=Path, help="folder of the background sets; else drawn alone")
     parser.add_argument("--fonts", type=Path, help="folder of fetch_fonts.py; else strokes alone")
-    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--steps", type=int, default=12500)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1)

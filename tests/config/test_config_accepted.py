@@ -51,7 +51,6 @@ def test_example_of_every_key_is_accepted_with_warnings_only(write: Write, examp
     config, problems = check(write(example))
     assert config is not None
     assert [(problem.path, problem.what) for problem in problems] == [
-        ("cameras.gate-in.role", "plates are not read in this version"),
         ("cameras.gate-in.hours", "not active in this version"),
         ("cameras.gate-in.rules.person.crowd", "not active in this version"),
         ("brokers.office.receipt", "seen is not active in this version"),
@@ -298,9 +297,6 @@ def test_load_logs_each_warning(
 ) -> None:
     with caplog.at_level(logging.WARNING, "agent.config.load"):
         load(write(example))
-    assert len(caplog.messages) == 9
-    assert caplog.messages[0].endswith(
-        ":5:11: cameras.gate-in.role: plates are not read in this version; "
-        "vehicles are detected all the same"
-    )
+    assert len(caplog.messages) == 8
+    assert caplog.messages[0].endswith(": cameras.gate-in.hours: not active in this version")
     assert "s3cret" not in caplog.text

@@ -22,12 +22,11 @@ from jsonschema_lite import complaints
 from samples import FACES, STREET, clip
 
 from agent import schema
-from agent.demo import SOUGHT, _reads_plates, in_words, sought_list
+from agent.demo import SOUGHT, in_words, sought_list
 from agent.hotlist.opening import open_hotlist
 
 CAMERAS = ("gate", "street", "drawn")
 BOX = "_box"  # tells that the hotlist was loaded
-needs_plates = pytest.mark.skipif(not _reads_plates(), reason="no models that read plates here")
 WITHOUT_MOSQUITTO = (
     "import sys; from agent import cli, embedded;"
     "embedded.find_mosquitto = lambda: None; sys.exit(cli.main(sys.argv[1:]))"
@@ -66,7 +65,8 @@ def test_demo_shows_events_of_all_cameras_and_sums_them_up(broker, seconds):
     for body in bodies:
         assert list(complaints(body, document, document)) == []
     assert {body["src"].split("/")[2] for body in bodies} - {BOX, "plates"} == set(CAMERAS)
-    assert [body["sq"] for body in bodies] == list(range(1, len(bodies) + 1))
+    # An alert overtakes what waits; none may be missing.
+    assert sorted(body["sq"] for body in bodies) == list(range(1, len(bodies) + 1))
     kinds = {body["k"] for body in bodies}
     assert {"face.present", "vehicle.line", "vehicle.count"} <= kinds
     for state in ("status", "about", "health"):
@@ -83,7 +83,6 @@ def test_demo_shows_events_of_all_cameras_and_sums_them_up(broker, seconds):
     assert all(rows[name] for name in CAMERAS)
 
 
-@needs_plates
 def test_demo_reads_the_sought_plates_within_twenty_seconds():
     clip(FACES), clip(STREET)
     done = demo("--seconds", "20")
