@@ -16,7 +16,7 @@ from plates import Plate, Rgb
 Random = np.random.Generator
 Quad = NDArray[np.float32]  # 4 x 2: upper left, upper right, lower right, lower left
 
-NARROWEST_PX, WIDEST_PX = 26, 240
+NARROWEST_PX, WIDEST_PX = 30, 260
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Shot:
 
 def draw_width(rng: Random) -> float:
     """Plate widths as in streets: most between 40 and 110 px, some far smaller or larger."""
-    return float(np.clip(np.exp(rng.normal(np.log(74), 0.40)), NARROWEST_PX, WIDEST_PX))
+    return float(np.clip(np.exp(rng.normal(np.log(80), 0.38)), NARROWEST_PX, WIDEST_PX))
 
 
 def pose(rng: Random, plate: Rgb, width_px: float) -> Quad:
@@ -132,26 +132,32 @@ def _light(rng: Random, plate: Rgb) -> Rgb:
 def camera(rng: Random, image: Rgb, *, night: float = 0.2, dim: float = 0.4) -> Rgb:
     """Lens, sensor, sharpening and codec of a street camera, by day or by infrared night.
 
-    `night` is how probable the night is, `dim` the least gain by day.
+    `night` is how probable the night is, `dim` the least gain by day. Pictures are of all
+    qualities, from nearly clean to what nobody reads: the good ones teach the shapes, the bad
+    ones not to be sure.
     """
+    harsh = rng.uniform(0.1, 1.0)
     picture = image.astype(np.float32)
     infrared = rng.random() < night
     if infrared:
         picture = _infrared(rng, picture)
     else:
-        picture = picture * np.float32(rng.uniform(dim, 1.15)) + np.float32(rng.uniform(-12, 28))
+        gain, lift = rng.uniform(1 - (1 - dim) * harsh, 1.15), rng.uniform(-12, 28) * harsh
+        picture = picture * np.float32(gain) + np.float32(lift)
         if rng.random() < 0.4:
             picture = picture * (1 + rng.normal(0, 0.06, 3).astype(np.float32))
         if rng.random() < 0.5:
             mean = picture.mean()
-            picture = (picture - mean) * np.float32(rng.uniform(0.55, 1.4)) + mean
+            contrast = 1 + harsh * rng.uniform(-0.45, 0.4)
+            picture = (picture - mean) * np.float32(contrast) + mean
     if rng.random() < 0.8:
-        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.gamma(2.0, 0.23)) + 0.05)
-    if rng.random() < 0.25:
+        sigma = (0.25 + harsh) * rng.gamma(2.0, 0.21) + 0.05
+        picture = cv2.GaussianBlur(picture, (0, 0), float(sigma))
+    if rng.random() < 0.4 * harsh:
         picture = _smear(rng, picture)
     if rng.random() < 0.4:  # a sensor or stream coarser than the picture it is sent as
-        picture = _resampled(rng, picture)
-    grain = rng.gamma(1.5, 2.0) * (1.8 if infrared else 1.0)
+        picture = _resampled(rng, picture, 1 - 0.45 * harsh)
+    grain = harsh * rng.gamma(1.5, 2.4) * (1.8 if infrared else 1.0)
     noise = rng.standard_normal(picture.shape[:2], np.float32) * np.float32(grain)
     picture = picture + noise[..., None]
     if not infrared and rng.random() < 0.3:
@@ -165,7 +171,7 @@ def camera(rng: Random, image: Rgb, *, night: float = 0.2, dim: float = 0.4) -> 
     out = np.clip(picture, 0, 255).astype(np.uint8)
     if rng.random() < 0.12:
         out = np.repeat(out.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
-    return codec(rng, out)
+    return codec(rng, out, 82 - 28 * harsh)
 
 
 def _infrared(rng: Random, picture: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -193,22 +199,22 @@ def _smear(rng: Random, picture: NDArray[np.float32]) -> NDArray[np.float32]:
     return cv2.filter2D(picture, -1, kernel / max(kernel.sum(), 1e-6))
 
 
-def _resampled(rng: Random, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+def _resampled(rng: Random, picture: NDArray[np.float32], least: float) -> NDArray[np.float32]:
     rows, cols = picture.shape[:2]
-    factor = rng.uniform(0.55, 1.0)
+    factor = rng.uniform(least, 1.0)
     small = max(4, round(cols * factor)), max(4, round(rows * factor))
     coarse = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
     way = cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR
     return cv2.resize(coarse, (cols, rows), interpolation=way)
 
 
-def codec(rng: Random, image: Rgb) -> Rgb:
+def codec(rng: Random, image: Rgb, mean: float = 60) -> Rgb:
     """JPEG blocks at a chance place of the grid; smeared, as a video codec's loop filter does."""
     out = image
     for _ in range(1 if rng.random() < 0.7 else 2):
         dx, dy = rng.integers(0, 8, 2)
         padded = cv2.copyMakeBorder(out, int(dy), 0, int(dx), 0, cv2.BORDER_REPLICATE)
-        quality = int(np.clip(rng.normal(60, 20), 15, 95))
+        quality = int(np.clip(rng.normal(mean, 18), 15, 95))
         blob = cv2.imencode(".jpg", padded, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         out = cv2.imdecode(blob, cv2.IMREAD_COLOR)[int(dy) :, int(dx) :]
     if rng.random() < 0.2:

@@ -20,7 +20,6 @@ from typing import Any
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import checkpoint
 import finder_net
 import numpy as np
 import reader_net
@@ -30,6 +29,7 @@ import train_reader
 from numpy.typing import NDArray
 from tensorflow.lite.tools import flatbuffer_utils
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from training import set_weights
 
 Outputs = dict[str, NDArray[np.float32]]
 Run = Callable[[NDArray[np.float32]], Outputs]
@@ -194,7 +194,7 @@ def loaded(model: Any, file: Path) -> Any:
     import torch
 
     state = torch.load(file, weights_only=True)
-    checkpoint.set_weights(model, state["weights"])
+    set_weights(model, state["weights"])
     print(f"{file.name}: step {state['step']}, {model.count_params()} parameters")
     return model
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import keras
 from keras import layers
+from norm import Norm
 
 WIDTH, HEIGHT, STRIDE = 256, 192, 8
 UNIT_PX = 16.0  # sizes are natural logarithms of parts of this
@@ -34,7 +35,7 @@ def build(*, channels_first: bool = False) -> keras.Model:
             dilation_rate=dilation,
             name=name,
         )(x)
-        x = layers.BatchNormalization(axis=axis, momentum=0.97, name=f"{name}_norm")(x)
+        x = Norm(axis=axis, momentum=0.97, name=f"{name}_norm")(x)
         return layers.ReLU()(x)
 
     image = layers.Input(shape, name="image")

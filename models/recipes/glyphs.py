@@ -39,6 +39,7 @@ class Style:
     open4: bool = True  # the 4 has no closed triangle
     slashed: bool = False  # the 0 is cut at its upper right, as in the FE type
     serif: bool = True  # J and 1 have a bar to the left
+    waist: float = 1.0  # weight of the bar inside an 8 or a B, in parts of a stroke
 
 
 def draw_style(rng: np.random.Generator) -> Style:
@@ -56,16 +57,26 @@ def draw_style(rng: np.random.Generator) -> Style:
         open4=bool(rng.random() < 0.6),
         slashed=bool(rng.random() < (0.3 if far else 0.05)),
         serif=bool(rng.random() < 0.7),
+        waist=float(rng.uniform(0.55, 1.05)),
     )
 
 
-def drawn_alphabet(style: Style) -> Mapping[str, Alpha]:
-    """Each letter as coverage 0..255, HEIGHT_PX high, cut to its own width."""
-    return {letter: _draw(letter, style) for letter in ALPHABET}
+class Drawn(dict[str, Alpha]):
+    """Each letter as coverage 0..255, HEIGHT_PX high, cut to its own width.
+
+    Drawn when first asked for: a plate needs a few of them.
+    """
+
+    def __init__(self, style: Style) -> None:
+        self._style = style
+
+    def __missing__(self, letter: str) -> Alpha:
+        self[letter] = alpha = _draw(letter, self._style)
+        return alpha
 
 
 def font_alphabet(path: Path, squeeze: float = 1.0) -> Mapping[str, Alpha]:
-    """The same from a font file; `squeeze` scales the widths."""
+    """The letters as in `Drawn`, from a font file; `squeeze` scales the widths."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.truetype(str(path), 2 * HEIGHT_PX)
@@ -108,7 +119,8 @@ def _draw(letter: str, style: Style) -> Alpha:
             for x, y in rounded
         ]
         fixed = np.round(np.array(pixels) * (1 << _SHIFT)).astype(np.int32)
-        thickness = max(2, round(weight * HEIGHT_PX))
+        bar = letter in "8B" and len(points) == 2
+        thickness = max(2, round(weight * (style.waist if bar else 1.0) * HEIGHT_PX))
         cv2.polylines(canvas, [fixed], closed, 255, thickness, cv2.LINE_AA, _SHIFT)
     return canvas
 
@@ -150,6 +162,9 @@ def _strokes(letter: str, s: Style) -> tuple[Sequence[tuple[Points, bool]], floa
         if s.slanted
         else [([(0.95, 0.16), (0.95, 0), (0, 0), (0, 1), (1, 1), (1, 0.43), (0, 0.43)], False)]
     )
+    eight: Points = [(0.05, 0), (0.95, 0), (0.95, 0.4), (0.88, 0.46), (1, 0.52)]
+    eight += [(1, 1), (0, 1), (0, 0.52), (0.12, 0.46), (0.05, 0.4)]
+    b: Points = [(0, 0, 0.1), (0.95, 0), (0.95, 0.4), (0.87, 0.47), (1, 0.54), (1, 1), (0, 1, 0.1)]
     if letter in "0O":
         shape: list[tuple[Points, bool]] = [(box, True)]
         if letter == "0" and s.slashed:
@@ -193,13 +208,7 @@ def _strokes(letter: str, s: Style) -> tuple[Sequence[tuple[Points, bool]], floa
         ),
         "6": (six, 1.0),
         "7": ([([(0, 0), (1, 0), (0.38, 1)], False)], 0.95),
-        "8": (
-            [
-                ([(0.05, 0), (0.95, 0), (0.95, 0.46), (0.05, 0.46)], True),
-                ([(0, 0.46), (1, 0.46), (1, 1), (0, 1)], True),
-            ],
-            1.0,
-        ),
+        "8": ([(eight, True), ([(0.12, 0.46), (0.88, 0.46)], False)], 1.0),
         "A": (
             [
                 ([(0, 1), (0.5 - s.top / 2, 0), (0.5 + s.top / 2, 0), (1, 1)], False),
@@ -207,13 +216,7 @@ def _strokes(letter: str, s: Style) -> tuple[Sequence[tuple[Points, bool]], floa
             ],
             1.1,
         ),
-        "B": (
-            [
-                ([(0, 0, 0.1), (0.95, 0), (0.95, 0.47), (0, 0.47, 0.1)], True),
-                ([(0, 0.47, 0.1), (1, 0.47), (1, 1), (0, 1, 0.1)], True),
-            ],
-            1.0,
-        ),
+        "B": ([(b, True), ([(0, 0.47), (0.87, 0.47)], False)], 1.0),
         "C": ([([(1, 0.25), (1, 0), (0, 0), (0, 1), (1, 1), (1, 0.75)], False)], 1.0),
         "D": ([([(0, 0, 0.1), (1, 0), (1, 1), (0, 1, 0.1)], True)], 1.0),
         "E": (

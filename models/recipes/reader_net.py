@@ -9,6 +9,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 from keras import layers
+from norm import Norm
 from plates import COUNTRIES, SLOTS
 
 WIDTH, HEIGHT = 128, 40
@@ -37,7 +38,7 @@ def build(*, channels_first: bool = False) -> keras.Model:
         x = layers.Conv2D(
             filters, size, strides=strides, padding="same", use_bias=False, name=name
         )(x)
-        x = layers.BatchNormalization(axis=axis, momentum=0.97, name=f"{name}_norm")(x)
+        x = Norm(axis=axis, momentum=0.97, name=f"{name}_norm")(x)
         return layers.ReLU()(x)
 
     def flat(x, channels):
@@ -53,6 +54,7 @@ def build(*, channels_first: bool = False) -> keras.Model:
     x = conv(x, "conv3", 64)
     x = conv(x, "conv4", 80, strides=(2, 1))
     x = layers.Add()([x, conv(x, "conv5", 80)])
+    x = layers.Add()([x, conv(x, "conv6", 80)])
 
     narrow = flat(conv(x, "narrow", 12, size=1), 12)
     narrow = layers.Reshape((cells * 12,))(narrow)  # Flatten would turn it round for torch

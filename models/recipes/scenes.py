@@ -68,6 +68,14 @@ class Backgrounds:
             wide = box[2] - box[0]
             across = float(np.exp(rng.uniform(np.log(1.8 * wide), np.log(min(20 * wide, cols)))))
             middle = (box[:2] + box[2:]) / 2 + rng.uniform(-0.42, 0.42, 2) * across * (1, 0.75)
+        near = [np.asarray(box, float) for cls, box in boxes if cls != "plate"]
+        near = [box for box in near if box[2] - box[0] > 60]
+        if not real and near and rng.random() < 0.6:  # one vehicle, as a crop of it would be
+            box = near[rng.integers(len(near))]
+            across = float(box[2] - box[0]) * rng.uniform(0.9, 2.5)
+            middle = (box[:2] + box[2:]) / 2 + rng.uniform(-0.2, 0.2, 2) * across
+        half = np.array([across, across * HEIGHT / WIDTH]) * 0.35  # little beyond its edges
+        middle = np.clip(middle, np.minimum(half, (cols / 2, rows / 2)), (cols, rows) - half)
         scale = WIDTH / across
         move = np.array([WIDTH, HEIGHT]) / 2 - middle * scale
         matrix = np.array([[scale, 0, move[0]], [0, scale, move[1]]])

@@ -8,23 +8,20 @@ to go on after a stop. The last line says what it finds of drawn plates it has n
 
 from __future__ import annotations
 
-import argparse
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-import checkpoint
 import numpy as np
 import torch
 import torch.nn.functional as nn
 from finder_net import HEIGHT, STRIDE, UNIT_PX, WIDTH, build
 from plates import Fonts
-from ring import Ring
 from scenes import Backgrounds, Scene, scene
+from training import arguments, train
 
 ROWS, COLS = HEIGHT // STRIDE, WIDTH // STRIDE
 SPEC = {
@@ -129,51 +126,26 @@ def report(model: Any, unseen: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the plate finder.")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    parser = arguments("finder", steps=15_000, batch=16)
     parser.add_argument("--data", type=Path, help="folder of the background sets; else drawn alone")
-    parser.add_argument("--fonts", type=Path, help="folder of fetch_fonts.py; else strokes alone")
-    parser.add_argument("--steps", type=int, default=12500)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    rng = np.random.default_rng(args.seed)
 
-    ring = Ring(SPEC, 3_000, renderer(args.fonts, args.data), 1, args.seed, uses=4)
-    unseen_from = renderer(args.fonts, args.data)(np.random.default_rng(10_000 + args.seed))
-    kept = [unseen_from() for _ in range(300)]
-    unseen = {n: np.stack([np.asarray(one[n], SPEC[n][1]) for one in kept]) for n in SPEC}
+    def altered(model: Any, batch: Mapping[str, Any], rng: np.random.Generator) -> torch.Tensor:
+        gain = rng.uniform(0.75, 1.25, (args.batch, 1, 1, 1)).astype(np.float32)
+        return loss(model, batch, torch.from_numpy(gain))
 
-    model = build(channels_first=True)
-    optimizer = torch.optim.AdamW(model.parameters(), args.rate, weight_decay=1e-3)
-    file = args.out / "finder.pt"
-    step = checkpoint.load(file, model, optimizer)
-    ring.wait(600)
-    began, first, running = time.monotonic(), step, 8.0
-    while step < args.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = checkpoint.rate(step, args.steps, args.rate)
-        gain = torch.from_numpy(rng.uniform(0.75, 1.25, (args.batch, 1, 1, 1)).astype(np.float32))
-        value = loss(model, ring.batch(rng, args.batch), gain)
-        optimizer.zero_grad()
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step()
-        running += 0.02 * (float(value.detach()) - running)
-        step += 1
-        if step % 100 == 0:
-            checkpoint.save(file, model, optimizer, step)
-            pace = (step - first) * args.batch / (time.monotonic() - began)
-            print(f"{step} loss {running:.3f} {pace:.0f}/s drawn {ring.made}", flush=True)
-        if step % 500 == 0 or step == args.steps:
-            print(report(model, unseen), flush=True)
-    checkpoint.save(file, model, optimizer, step)
-    ring.close()
+    train(
+        args,
+        "finder.pt",
+        SPEC,
+        renderer(args.fonts, args.data),
+        lambda: build(channels_first=True),
+        altered,
+        report,
+        ring=(3_000, 4.0),
+        unseen=300,
+        tell=(100, 500),
+    )
 
 
 if __name__ == "__main__":

@@ -8,23 +8,20 @@ give exact readings of drawn plates it has not seen, by width.
 
 from __future__ import annotations
 
-import argparse
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-import checkpoint
 import numpy as np
 import torch
 import torch.nn.functional as nn
 from degrade import found_corners, shoot, straightened
 from plates import COUNTRIES, SLOTS, Fonts, any_plate
 from reader_net import HEIGHT, WIDTH, build
-from ring import Ring
+from training import arguments, train
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 BLANK = 36
@@ -126,52 +123,19 @@ def report(model: Any, batch: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the plate reader on drawn plates.")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
-    parser.add_argument("--fonts", type=Path, help="folder of fetch_fonts.py; else strokes alone")
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--batch", type=int, default=80)
-    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    rng = np.random.default_rng(args.seed)
-
-    ring = Ring(SPEC, 24_000, renderer(args.fonts), 1, args.seed)
-    unseen_from = renderer(args.fonts)(np.random.default_rng(10_000 + args.seed))
-    kept = [unseen_from() for _ in range(2500)]
-    unseen = {
-        name: np.stack([np.asarray(one[name], SPEC[name][1]) for one in kept]) for name in SPEC
-    }
-
-    model = build(channels_first=True)
-    optimizer = torch.optim.AdamW(model.parameters(), args.rate, weight_decay=1e-3)
-    file = args.out / "reader.pt"
-    step = checkpoint.load(file, model, optimizer)
-    ring.wait(4000)
-    began, first = time.monotonic(), step
-    running = 3.6
-    while step < args.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = checkpoint.rate(step, args.steps, args.rate)
-        value = loss(model, *tensors(ring.batch(rng, args.batch), rng))
-        optimizer.zero_grad()
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step()
-        running += 0.02 * (float(value.detach()) - running)
-        step += 1
-        if step % 250 == 0:
-            checkpoint.save(file, model, optimizer, step)
-            pace = (step - first) * args.batch / (time.monotonic() - began)
-            print(f"{step} loss {running:.3f} {pace:.0f}/s drawn {ring.made}", flush=True)
-        if step % 1000 == 0 or step == args.steps:
-            print(report(model, unseen), flush=True)
-    checkpoint.save(file, model, optimizer, step)
-    ring.close()
+    args = arguments("reader", steps=10500, batch=80).parse_args()
+    train(
+        args,
+        "reader.pt",
+        SPEC,
+        renderer(args.fonts),
+        lambda: build(channels_first=True),
+        lambda model, batch, rng: loss(model, *tensors(batch, rng)),
+        report,
+        ring=(24_000, 2.5),
+        unseen=2500,
+        tell=(250, 1000),
+    )
 
 
 if __name__ == "__main__":
