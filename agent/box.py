@@ -18,6 +18,7 @@ from agent.config.sending import wants
 from agent.errors import StoreError
 from agent.health import CpuMeter, disk_free_percent, rss_mb, temperature_c, throttled
 from agent.hotlist.shelf import News, Shelf
+from agent.kinds import CLOCK, LOST
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import OutboxWriter
 from agent.pipeline import FPS, CameraPipeline, Eyes, Pace
@@ -29,12 +30,14 @@ from agent.records import (
     CameraHealth,
     Event,
     Health,
+    Loss,
     Message,
     Moment,
     Phase,
     QueueHealth,
     Status,
 )
+from agent.rules.disk import DiskTrouble
 from agent.rules.plates import PlatePolicy
 from agent.supervise import Loop, Pulse
 from agent.ulid import UlidMaker
@@ -46,6 +49,8 @@ HOTLISTS = "hotlists"
 _HEALTH_EVERY_S = 60.0
 _HOTLISTS_EVERY_S = 60.0
 _ABOUT_EVERY_S = 86_400.0
+_LOSSES_EVERY_S = 60.0
+_DISK_FREE_PERCENT = 3.0  # with less, the disk is nearly full
 _LOOK_S = 0.25  # without a frame for this long, time alone is told to the rules
 _SILENT_S = 15.0  # a capture that lives gives up a silent camera sooner than this
 # Of the 5 s that a stop may take: cameras end their occurrences, the writer stores them, the
@@ -196,23 +201,31 @@ class Box:
         ]
         self._stopped = False
         self._cpu = CpuMeter()
-        self._health_due_s = self._about_due_s = self._hotlists_due_s = 0.0
+        self._health_due_s = self._about_due_s = self._hotlists_due_s = self._losses_due_s = 0.0
+        self._disk = DiskTrouble(self._ids)
+        self._given_up = 0
+        self._clock_was_unset = self.outbox.has_undated(boot_id())
 
     def start(self) -> None:
         """End what a crash left open, open the hotlists, then start every thread."""
         self._end_unfinished()
         self.look_at_hotlists()
-        for loop in (self._writer_loop, *self._publisher_loops, *self._camera_loops):
+        for loop in self._loops():
             loop.start()
         self._health_due_s = time.monotonic() + 5.0  # by then there is something to say
 
     def tick(self) -> None:
         """Do what is due.
 
-        Each minute look at the hotlists and say the vital signs; at the start, daily and with
-        new hotlists say what the box is.
+        Look at the clock and the disk; each minute look at the hotlists, say the vital signs and
+        what will never come; at the start, daily and with new hotlists say what the box is.
         """
         now_s = time.monotonic()
+        self._look_at_clock()
+        self._look_at_disk()
+        if now_s >= self._losses_due_s:
+            self._losses_due_s = now_s + _LOSSES_EVERY_S
+            self._tell_losses()
         if now_s >= self._hotlists_due_s:
             self.look_at_hotlists()
         if now_s >= self._about_due_s:
@@ -231,19 +244,55 @@ class Box:
 
     def tell(self, kind: str, why: str, **what: Any) -> None:
         """An event of the box itself."""
+        self._submit(self._own_event(kind, why, **what))
+
+    def _own_event(self, kind: str, why: str, **what: Any) -> Event:
         at = self._clock.now()
-        self._submit(
-            Event(
-                event_id=self._ids(at.utc_ms),
-                n=0,
-                phase=Phase.ONCE,
-                at=at,
-                camera_id=None,
-                kind=kind,
-                why=why,
-                **what,
-            )
+        return Event(
+            event_id=self._ids(at.utc_ms),
+            n=0,
+            phase=Phase.ONCE,
+            at=at,
+            camera_id=None,
+            kind=kind,
+            why=why,
+            **what,
         )
+
+    def _look_at_clock(self) -> None:
+        """Once it is set, tell by how much the times told in this boot are to be corrected."""
+        now = self._clock.now()
+        if not now.synced:
+            self._clock_was_unset = True
+        elif self._clock_was_unset:
+            self._clock_was_unset = False
+            self.tell(CLOCK, "set", offset_ms=now.utc_ms - now.mono_ns // 1_000_000)
+
+    def _look_at_disk(self) -> None:
+        why, given_up = self._disk_trouble(), self.outbox.evicted + self.writer.refused
+        for event in self._disk.look(self._clock.now(), why, given_up):
+            self._submit(event)
+
+    def _disk_trouble(self) -> str | None:
+        """The one word for what is wrong with keeping events; None while nothing is."""
+        given_up, self._given_up = self._given_up, self.outbox.evicted + self.writer.refused
+        if self.outbox.take_set_aside():
+            return "damaged"
+        if self.writer.error is not None:
+            return "failing"
+        if self._given_up > given_up:
+            return "outbox-full"
+        free = disk_free_percent(self._state)
+        return "disk-full" if free is not None and free < _DISK_FREE_PERCENT else None
+
+    def _tell_losses(self) -> None:
+        try:
+            self.outbox.tell_losses(self._account)
+        except StoreError:  # told by the writer; what was lost is kept for the next time
+            return
+
+    def _account(self, loss: Loss) -> Message:
+        return self._privacy.event(self._own_event(LOST, loss.why, loss=loss))
 
     def health(self) -> Health:
         """The vital signs now."""
@@ -256,6 +305,8 @@ class Box:
             temp_c=temperature_c(),
             throttled=throttled(),
             disk_free_percent=disk_free_percent(self._state),
+            restarts=sum(loop.restarts for loop in self._loops()),
+            given_up=self.writer.refused,
         )
 
     def stop(self, why: str) -> bool:
@@ -274,12 +325,17 @@ class Box:
         for camera in self.cameras.values():
             camera.close()
         in_time = _end(self._camera_loops, _CAMERAS_STOP_S)
+        for event in self._disk.close(self._clock.now(), why):
+            self._submit(event)
         self._writer_loop.ask_to_stop()
         self.writer.hurry()
         in_time &= _end([self._writer_loop], _WRITER_STOP_S)
         in_time &= _end(self._publisher_loops, _DRAIN_S + 0.2)
         self.outbox.close()
         return in_time
+
+    def _loops(self) -> tuple[Loop, ...]:
+        return (self._writer_loop, *self._publisher_loops, *self._camera_loops)
 
     def _end_unfinished(self) -> None:
         for each in self.outbox.unfinished():
@@ -355,7 +411,11 @@ class Box:
 
 
 def _taker(config: Config, broker: BrokerConfig) -> Callable[[Message], bool]:
-    return lambda message: wants(config, broker, message.kind, message.hotlist)
+    def takes(message: Message) -> bool:
+        own = message.broker in ("", broker.broker_id)
+        return own and wants(config, broker, message.kind, message.hotlist)
+
+    return takes
 
 
 def _of_hotlist(news: News) -> dict[str, Any]:

@@ -21,6 +21,10 @@ EVENT_LIMIT_BYTES = 512
 
 WHY_LIMIT_CHARS = 40
 
+LOST = "box.lost"
+CLOCK = "box.clock"
+DISK = "box.disk"
+
 _DAY_S = 86_400
 
 
@@ -222,16 +226,17 @@ KINDS_OF_EVENTS: Mapping[str, KindSpec] = MappingProxyType(
             expiry_s=14 * _DAY_S,
             phased=True,
         ),
-        "box.clock": KindSpec(
+        CLOCK: KindSpec(
             description="the clock is right again: the correction for all events of one boot",
             required=("bo", "off"),
             priority=Priority.ALERT,
             expiry_s=14 * _DAY_S,
             of_box=True,
         ),
-        "box.disk": KindSpec(
-            description="the disk is nearly full or failing",
+        DISK: KindSpec(
+            description="the disk is nearly full or failing; c is how many events were given up",
             required=("s",),
+            optional=("c",),
             priority=Priority.ALERT,
             phased=True,
             of_box=True,
@@ -249,10 +254,10 @@ KINDS_OF_EVENTS: Mapping[str, KindSpec] = MappingProxyType(
             phased=True,
             of_box=True,
         ),
-        "box.lost": KindSpec(
-            description="a range of sq that will never come, and why",
-            required=("from", "to", "why"),
-            optional=("c",),
+        LOST: KindSpec(
+            description="numbers of this stream that will never come, and why: c of those in a "
+            "range (evicted, expired, quarantined)",
+            required=("from", "to", "c", "why"),
             priority=Priority.ALERT,
             expiry_s=14 * _DAY_S,
             of_box=True,

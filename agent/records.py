@@ -176,6 +176,17 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """Numbers of one broker's stream that will never come: `count` of those in a range."""
+
+    broker: str
+    first: int
+    last: int
+    count: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened. Stays in memory; only `privacy` turns it into a message."""
 
@@ -199,6 +210,8 @@ class Event:
     match: str | None = None  # "exact" | "alike"
     version: str | None = None
     why: str | None = None
+    offset_ms: int | None = None  # UTC minus monotonic: what the clock is corrected by
+    loss: Loss | None = None
 
 
 class Priority(int, Enum):
@@ -226,6 +239,7 @@ class Message:
     expiry_s: int
     phase: Phase = Phase.ONCE
     hotlist: str = ""  # of a hit: it goes to the brokers of that list only
+    broker: str = ""  # it speaks of the stream of this broker and goes to no other
     retain: bool = False
     boot_id: str = ""
     mono_ms: int = 0
@@ -291,6 +305,8 @@ class Health:
     throttled: int | None = None
     disk_free_percent: float | None = None
     clock_offset_ms: float | None = None
+    restarts: int = 0  # of threads that died of a bug
+    given_up: int = 0  # messages that found no room, neither on the disk nor in memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

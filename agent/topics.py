@@ -85,6 +85,8 @@ _HEALTH = _object(
     disk=_NUMBER | {"description": "free, %"},
     off=_NUMBER | {"description": "clock offset, ms"},
     unheard=_WHOLE | {"description": "PUBACKs that said that nobody subscribes"},
+    restarts=_WHOLE | {"description": "threads restarted after a bug; absent means 0"},
+    lost=_WHOLE | {"description": "events given up before they had a sq; absent means 0"},
 )
 
 _ABOUT = _object(("t",), t=_WHOLE | {"description": "Unix ms"})

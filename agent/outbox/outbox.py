@@ -14,9 +14,11 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.config.model import OutboxConfig
 from agent.errors import StoreError
-from agent.outbox import room, unfinished
+from agent.kinds import LOST
+from agent.outbox import losses, room, unfinished
+from agent.outbox.ages import Ages
 from agent.outbox.schema import State, connect, is_damage, put_aside
-from agent.records import Delivery, Message, Phase, Priority, QueueHealth, Unfinished
+from agent.records import Delivery, Loss, Message, Phase, Priority, QueueHealth, Unfinished
 
 _log = logging.getLogger(__name__)
 
@@ -47,12 +49,14 @@ class Outbox:
         clock: Clock,
     ) -> None:
         self.commits = 0  # grows with each put: whoever sends looks here before it looks at disk
+        self.evicted = 0  # messages given up for room since this outbox was opened
         self._path = path
         self._brokers = brokers
         self._config = config
         self._clock = clock
         self._lock = threading.RLock()
         self._set_aside: list[Path] = []
+        self._ages = Ages()
         self._streams: dict[str, str] = {}
         self._unheard: set[tuple[str, str, str]] = set()  # broker, camera, kind
         self._closed = False
@@ -68,7 +72,7 @@ class Outbox:
                 self._insert(db, message)
         self.commits += 1
         with self._transaction(durable=False) as db:
-            room.make(db, self._config.max_bytes, self._clock.now())
+            self.evicted += room.make(db, self._config.max_bytes)
 
     def _insert(self, db: sqlite3.Connection, message: Message) -> None:
         if message.channel != "e":
@@ -153,6 +157,10 @@ class Outbox:
         """The broker will never take it: keep it, count it, try it no more."""
         with self._transaction(durable=False) as db:
             self._settle(db, delivery, State.REFUSED, why)
+            if not self._is_stale(delivery) and delivery.kind != LOST:
+                # Not of an account itself: where it is refused, the next one will be too.
+                loss = losses.one(delivery.broker, delivery.sq, losses.QUARANTINED)
+                losses.note(db, loss)
 
     def unheard(self, delivery: Delivery) -> None:
         """Nobody had subscribed: keep it until somebody hears its topic, or `try_unheard`."""
@@ -221,8 +229,26 @@ class Outbox:
             return  # no age is known
         with self._transaction(durable=False) as db:
             room.date(db, now)
-            room.forget_settled(db, now.utc_ms - round(self._config.keep_s * 1000))
-            room.expire(db, now.utc_ms - round(self._config.max_age_s * 1000), now)
+            age_ms = self._ages.now_ms(db, now)
+            room.forget_settled(db, age_ms - round(self._config.keep_s * 1000))
+            room.expire(db, age_ms - round(self._config.max_age_s * 1000))
+
+    def tell_losses(self, account: Callable[[Loss], Message]) -> None:
+        """Store an account of what was lost since this was last called, in one transaction."""
+        with self._transaction(durable=True) as db:
+            found = losses.take(db)
+            for loss in found:
+                self._insert(db, account(loss))
+        if found:
+            self.commits += 1
+
+    def has_undated(self, boot_id: str) -> bool:
+        """Whether it holds what was stored in this boot while the clock was not set."""
+        with self._transaction(durable=False) as db:
+            found = db.execute(
+                "SELECT 1 FROM message WHERE stored_ms = 0 AND boot_id = ? LIMIT 1", (boot_id,)
+            ).fetchone()
+        return found is not None
 
     def take_set_aside(self) -> list[Path]:
         """The damaged files set aside since this was last asked, for an event about them."""
@@ -332,4 +358,5 @@ class Outbox:
         db.execute("UPDATE delivery SET state = 0 WHERE state = 1 AND state < 3")
         db.execute("UPDATE delivery SET not_before_ms = 0 WHERE not_before_ms > 0 AND state < 3")
         self._streams = dict(db.execute("SELECT broker, st FROM stream").fetchall())
+        self._ages.resume(db, self._clock.now())
         self._unheard.clear()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import sqlite3
 
-from agent.outbox.schema import State
+from agent.outbox import losses
 from agent.records import Moment
 
 _log = logging.getLogger(__name__)
 
 _CHUNK = 500  # rows a step: a step is short, and the lock is held for one call
 _HEADROOM = 0.95  # evict down to here, so that not every put evicts
+_AHEAD_MS = 86_400_000  # a row this far in the future was stored by a clock that was wrong
 
 
 def used_bytes(db: sqlite3.Connection) -> int:
@@ -22,13 +23,14 @@ def used_bytes(db: sqlite3.Connection) -> int:
     return int((pages - free) * size)
 
 
-def make(db: sqlite3.Connection, max_bytes: int, now: Moment) -> None:
+def make(db: sqlite3.Connection, max_bytes: int) -> int:
     """Evict until the file's content is below `max_bytes`.
 
-    First what is delivered, then the least important, the oldest of it first.
+    First what is delivered, then the least important, the oldest of it first. Answers with how
+    many messages were evicted that somebody may have waited for.
     """
     if used_bytes(db) <= max_bytes:
-        return
+        return 0
     target, evicted = max_bytes * _HEADROOM, 0
     while used_bytes(db) > target and _forget(db, "state = 3", ()):
         pass
@@ -41,17 +43,21 @@ def make(db: sqlite3.Connection, max_bytes: int, now: Moment) -> None:
         ]
         if not ids:
             break
-        _drop(db, ids, "evicted", now)
+        _drop(db, ids, losses.EVICTED)
         evicted += len(ids)
     if evicted:
         _log.warning("the outbox is full: %d of the least important messages evicted", evicted)
+    return evicted
 
 
 def date(db: sqlite3.Connection, now: Moment) -> None:
-    """Rows from before the clock was set count their age from now."""
-    db.execute("UPDATE message SET stored_ms = ? WHERE stored_ms = 0", (now.utc_ms,))
+    """Rows from before the clock was set, or while it was far ahead, count their age from now."""
+    values = (now.utc_ms, now.utc_ms + _AHEAD_MS)
+    db.execute("UPDATE message SET stored_ms = ?1 WHERE stored_ms = 0 OR stored_ms > ?2", values)
     db.execute(
-        "UPDATE delivery SET settled_ms = ? WHERE settled_ms = 0 AND state >= 3", (now.utc_ms,)
+        "UPDATE delivery SET settled_ms = ?1"
+        " WHERE state >= 3 AND (settled_ms = 0 OR settled_ms > ?2)",
+        values,
     )
 
 
@@ -61,7 +67,7 @@ def forget_settled(db: sqlite3.Connection, before_ms: int) -> None:
         pass
 
 
-def expire(db: sqlite3.Connection, before_ms: int, now: Moment) -> None:
+def expire(db: sqlite3.Connection, before_ms: int) -> None:
     """Drop what was stored before `before_ms`, delivered or not."""
     while True:
         ids = [
@@ -72,7 +78,7 @@ def expire(db: sqlite3.Connection, before_ms: int, now: Moment) -> None:
         ]
         if not ids:
             return
-        _drop(db, ids, "expired", now)
+        _drop(db, ids, losses.EXPIRED)
 
 
 def _forget(db: sqlite3.Connection, condition: str, values: tuple[int, ...]) -> int:
@@ -91,14 +97,9 @@ def _forget(db: sqlite3.Connection, condition: str, values: tuple[int, ...]) -> 
     return len(settled)
 
 
-def _drop(db: sqlite3.Connection, ids: list[int], why: str, now: Moment) -> None:
-    """Delete bodies; a delivery that was still open stays as LOST, so that the gap is known."""
-    settled_ms = now.utc_ms if now.synced else 0
+def _drop(db: sqlite3.Connection, ids: list[int], why: str) -> None:
+    """Delete bodies with their deliveries; the numbers of those still open are noted as lost."""
     for message in ids:
-        db.execute("DELETE FROM delivery WHERE message = ? AND state >= 3", (message,))
-        db.execute(
-            "UPDATE delivery SET state = ?, message = NULL, settled_ms = ?, why = ?"
-            " WHERE message = ?",
-            (int(State.LOST), settled_ms, why, message),
-        )
+        losses.note_undelivered(db, message, why)
+        db.execute("DELETE FROM delivery WHERE message = ?", (message,))
         db.execute("DELETE FROM message WHERE id = ?", (message,))

@@ -8,6 +8,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from agent.errors import StoreError
+from agent.outbox import ages, losses
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +22,6 @@ class State(IntEnum):
     UNHEARD = 1  # accepted, but nobody had subscribed
     REFUSED = 2  # the broker will not have it: kept, counted, no longer tried
     DONE = 3  # kept for a while, to be sent again when asked for
-    LOST = 4  # evicted or expired before it was delivered; its body is gone
 
 
 # Moments are Unix ms; 0 stands for "stored while the clock was not set".
@@ -110,9 +110,12 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA secure_delete = ON")  # what has left its retention is overwritten
     if version == 0:
         db.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-    # A column with a default is no new layout: the agent before it, put back, goes on with it.
+    # What came later is no new layout, a table or a column with a default: the agent before it,
+    # put back, goes on with this store.
     elif "hotlist" not in {row[1] for row in db.execute("PRAGMA table_info(unfinished)")}:
         db.execute("ALTER TABLE unfinished ADD COLUMN hotlist TEXT NOT NULL DEFAULT ''")
+    for table in (losses.TABLE, ages.TABLE):
+        db.execute(table)
 
 
 def put_aside(path: Path, stamp: int) -> Path:

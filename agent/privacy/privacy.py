@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.kinds import (
+    CLOCK,
     EVENT_LIMIT_BYTES,
     KINDS_OF_EVENTS,
     WHY_LIMIT_CHARS,
@@ -64,6 +65,7 @@ class Privacy:
             raise ValueError(f"unknown kind {event.kind}")
         camera = event.camera_id or "_box"
         content = self._head(event, camera) | self._plate(event) | _details(event)
+        content |= self._of_box(event)
         _check_keys(content)
         body = _compact(content)
         if len(body) + ENVELOPE_BYTES > EVENT_LIMIT_BYTES:
@@ -79,6 +81,7 @@ class Privacy:
             expiry_s=kind.expiry_s,
             phase=event.phase,
             hotlist=event.hotlist or "" if event.kind == "plate.hit" else "",
+            broker="" if event.loss is None else event.loss.broker,
             boot_id=self._boot_id,
             mono_ms=event.at.mono_ns // 1_000_000,
         )
@@ -121,6 +124,15 @@ class Privacy:
             if self._pseudonyms is None:
                 raise ValueError("a plate that is on no list may not leave this box")
             return _known(pp=self._pseudonyms.of(plate, event.at), co=_country(plate))
+        return {}
+
+    def _of_box(self, event: Event) -> dict[str, Any]:
+        """What only the box says of itself: its clock's correction, numbers that are lost."""
+        if event.kind == CLOCK:
+            return {"bo": self._boot_id} | _known(off=event.offset_ms)
+        if event.loss is not None:
+            loss = event.loss
+            return {"from": loss.first, "to": loss.last, "c": loss.count, "why": loss.why}
         return {}
 
     def _clock_doubt(self, at: Moment) -> dict[str, Any]:
@@ -191,6 +203,8 @@ def _vital_signs(health: Health) -> dict[str, Any]:
         disk=_rounded(health.disk_free_percent),
         off=_rounded(health.clock_offset_ms),
         unheard=sum(queue.unheard for queue in health.queues.values()),
+        restarts=health.restarts or None,
+        lost=health.given_up or None,
     )
 
 

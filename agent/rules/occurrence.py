@@ -28,7 +28,7 @@ class Occurrence:
     allows it; what was not told is told by the next update or by the end.
     """
 
-    def __init__(self, kind: str, camera_id: str, event_id: str, since: Moment) -> None:
+    def __init__(self, kind: str, camera_id: str | None, event_id: str, since: Moment) -> None:
         self._kind = kind
         self._camera_id = camera_id
         self._event_id = event_id

@@ -8,7 +8,6 @@ from letters import letter
 from agent.clock import ManualClock
 from agent.config.model import OutboxConfig
 from agent.outbox.outbox import Outbox
-from agent.outbox.schema import State
 from agent.records import Priority
 
 NOW_MS = 1_764_000_000_000
@@ -78,8 +77,8 @@ def test_old_row_expires_and_its_number_is_known_as_lost(make, clock, tmp_path):
     clock.advance(HOUR_S / 2 + 1)
     outbox.tidy()
     assert [row.sq for row in outbox.pending("office", 9)] == [2]
-    lost = stored(tmp_path, f"SELECT sq, why FROM delivery WHERE state = {int(State.LOST)}")
-    assert lost == [(1, "expired")]
+    lost = stored(tmp_path, "SELECT broker, first, last, count, why FROM lost")
+    assert lost == [("office", 1, 1, 1, "expired")]
 
 
 def test_row_stored_before_the_clock_was_set_does_not_expire_by_the_jump(make, tmp_path):

@@ -103,7 +103,8 @@ def test_outbox_that_is_damaged_is_set_aside_and_the_box_goes_on(tmp_path):
         box.state.mkdir()
         (box.state / "outbox.db").write_bytes(b"no database at all\n" * 500)
         box.start()
-        ear.wait_for("/vehicle/line", sq=1)
+        ear.wait_for("/box/disk", s="start", why="damaged", sq=1)
+        ear.wait_for("/vehicle/line", sq=2)
         assert box.stop()[0] == 0
         assert len(list(box.state.glob("outbox.db.corrupt-*"))) == 1
         lines = box.log().splitlines()
