@@ -15,9 +15,18 @@ from typing import Any, NoReturn
 from agent import __version__, check, demo, replay, run, schema
 from agent.errors import AgentError, UsageError
 from agent.evaluate import models_command
-from agent.office import hotlist_command
+from agent.office import audit_command, hotlist_command
 
-_COMMANDS = (run, demo, replay, check, models_command, hotlist_command, schema)
+_COMMANDS = (
+    run,
+    demo,
+    replay,
+    check,
+    models_command,
+    hotlist_command,
+    audit_command,
+    schema,
+)
 
 _EPILOG = """\
 example: mahalla check agent.yaml && mahalla run -c agent.yaml

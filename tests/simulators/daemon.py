@@ -150,6 +150,13 @@ class Agent:
         finally:
             db.close()
 
+    def change(self, *statements: str) -> None:
+        """Alter the outbox of an agent that does not run."""
+        with sqlite3.connect(self.state / "outbox.db") as db:
+            for statement in statements:
+                db.execute(statement)
+        db.close()
+
     def __enter__(self) -> Agent:
         return self
 
