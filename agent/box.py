@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from agent import __version__
 from agent.capture.capture import Capture
 from agent.clock import Clock, SystemClock, boot_id
+from agent.commands import Act, Commands, Outcome, asked_range
 from agent.config.disclosure import disclose
 from agent.config.model import BrokerConfig, CameraConfig, Config
 from agent.config.sending import wants
@@ -28,6 +29,7 @@ from agent.publish.publisher import Publisher
 from agent.records import (
     About,
     CameraHealth,
+    Command,
     Event,
     Health,
     Loss,
@@ -199,6 +201,7 @@ class Box:
             Loop(f"publish {name}", publisher.run, self.pulse)
             for name, publisher in self.publishers.items()
         ]
+        self.restart_asked = False
         self._stopped = False
         self._cpu = CpuMeter()
         self._health_due_s = self._about_due_s = self._hotlists_due_s = self._losses_due_s = 0.0
@@ -367,6 +370,14 @@ class Box:
 
     def _publisher(self, broker: BrokerConfig) -> Publisher:
         name = f"publish {broker.broker_id}"
+        acts: dict[str, Act] = {"resend": self._resend, "restart": self._restart}
+        may = {command: acts[command] for command in broker.commands if command in acts}
+        commands = Commands(may, self._clock, self._record)
+
+        def obey(command: Command) -> Message | None:
+            reply = commands.obey(command)
+            return None if reply is None else self._privacy.reply(reply)
+
         return Publisher(
             broker,
             site=self.config.site,
@@ -375,8 +386,26 @@ class Box:
             clock=self._clock,
             status=self._status,
             progress=lambda: self.pulse.beat(name),
+            obey=obey,
             drain_s=_DRAIN_S,
         )
+
+    def _record(self, user: str, command: str, why: str | None) -> None:
+        self.tell("audit", f"{command} for {user}" if why is None else f"no {command} for {user}")
+
+    def _resend(self, command: Command, request: Mapping[str, Any]) -> Outcome:
+        asked = asked_range(request)
+        if asked is None:
+            return Outcome(why="bad-range")
+        try:
+            count = self.outbox.send_again(command.broker, *asked)
+        except StoreError:  # told by the writer
+            return Outcome(why="disk")
+        return Outcome(why="other-stream") if count is None else Outcome(count=count)
+
+    def _restart(self, _command: Command, _request: Mapping[str, Any]) -> Outcome:
+        self.restart_asked = True
+        return Outcome()
 
     def _status(self, up: bool) -> Message:
         return self._privacy.status(Status(up=up, version=__version__, since_ms=self._since_ms))

@@ -49,8 +49,11 @@ class Daemon:
             if not self._stopping:
                 box.tick()
                 self._feed_watchdog(box)
+                if box.restart_asked:  # systemd starts us again
+                    _log.info("asked to restart")
+                    self._stopping = True
         self._systemd.notify("STOPPING=1")
-        in_time = box.stop("stop")
+        in_time = box.stop("restart" if box.restart_asked else "stop")
         _log.info("stopped%s", "" if in_time else " late: what was not sent is kept")
         return 0
 

@@ -310,6 +310,28 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What somebody behind a broker asks of the box; `body` is as it came."""
+
+    broker: str
+    user: str  # a topic level, which the broker's ACL ties to the account
+    name: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The answer to one command: `code` 0 done, 1 refused because of `why`."""
+
+    user: str
+    name: str
+    request_id: str
+    code: int
+    why: str | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class About:
     """What the box is and what it sends to whom; `facts` is plain JSON data."""
 

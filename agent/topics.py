@@ -14,6 +14,9 @@ ROOT = "sm/1/{site}/{box}"
 COMMANDS = ("snapshot", "evidence", "feedback", "resend", "seen", "update", "doctor", "restart")
 """What a box may be asked; it obeys those that its configuration lists."""
 
+OBEYED = ("resend", "restart")
+"""Those that this version knows how to obey."""
+
 _PLACE = {"site": "the mahalla, [a-z0-9-]{1,31}", "box": "the box, [a-z0-9-]{1,31}"}
 _WHOLE = {"type": "integer", "minimum": 0}
 _NUMBER = {"type": "number"}
@@ -103,6 +106,9 @@ _COMMAND = _object(
     rid={"type": "string", "description": "id of the request, comes back in the answer"},
     t=_WHOLE | {"description": "when it was asked, Unix ms"},
     exp=_WHOLE | {"description": "refused after this time, Unix ms"},
+    st={"type": "string", "description": "resend: the stream"},
+    to=_WHOLE | {"description": "resend: last number"},
+    **{"from": _WHOLE | {"description": "resend: first number"}},
 )
 
 _REPLY = _object(
@@ -110,6 +116,7 @@ _REPLY = _object(
     rid={"type": "string", "description": "id of the request"},
     rc={"type": "integer", "description": "0: done"},
     why={"type": "string", "description": "reason, where it was refused"},
+    c=_WHOLE | {"description": "resend: how many of the numbers will come"},
 )
 
 _ASKER = {"user": "the account that asks", "name": f"one of {', '.join(COMMANDS)}"}

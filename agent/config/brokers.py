@@ -20,7 +20,7 @@ from agent.config.sources import split_url
 from agent.config.tables import Field, MapOf, OneOrMany, Scalar, Table
 from agent.config.values import IDENTIFIER, choice
 from agent.kinds import KINDS_OF_EVENTS
-from agent.topics import COMMANDS
+from agent.topics import COMMANDS, OBEYED
 
 DEFAULT_PORTS = {"mqtts": 8883, "mqtt": 1883}
 
@@ -165,6 +165,10 @@ def _check_broker(broker: Place) -> None:
     if receipt == "seen":
         what = "seen is not active in this version"
         broker.children()["receipt"].warn(what, "the broker's PUBACK counts as delivered")
+    commands = broker.child("commands")
+    for text, place in commands.texts() if commands else ():
+        if text in COMMANDS and text not in OBEYED:
+            place.warn(f"{text} is not active in this version")
     if said.get("encoding") == ["cbor"]:
         broker.children()["encoding"].warn("cbor is not active in this version", "json is sent")
 
@@ -215,7 +219,6 @@ BROKER = Table(
             name="commands",
             kind=OneOrMany(choice(*COMMANDS)),
             doc="what people behind this broker may ask of the box; none when left out",
-            active=False,
         ),
     ),
     _check_broker,

@@ -10,9 +10,10 @@ from agent.config.model import BrokerConfig, Config
 from agent.config.sending import HIT, STATE_CHANNELS, wanted, wants
 from agent.config.values import spelled_duration
 from agent.kinds import KINDS_OF_EVENTS
+from agent.topics import OBEYED
 
 PICTURES = "none leave the box"
-COMMANDS = "none: this version obeys no commands"
+NO_COMMANDS = "none"
 
 _NO_PLATES = "nothing: no camera reads plates"
 _FACES = "numbers only: nobody is recognised and no picture of a face leaves the box"
@@ -60,7 +61,7 @@ def _disclosure(config: Config, broker: BrokerConfig) -> Disclosure:
             f"on the box until delivered, at most {spelled_duration(outbox.max_age_s)}; "
             f"{spelled_duration(outbox.keep_s)} more once delivered"
         ),
-        commands=COMMANDS,
+        commands=", ".join(name for name in broker.commands if name in OBEYED) or NO_COMMANDS,
     )
 
 

@@ -233,6 +233,28 @@ class Outbox:
             room.forget_settled(db, age_ms - round(self._config.keep_s * 1000))
             room.expire(db, age_ms - round(self._config.max_age_s * 1000))
 
+    def send_again(self, broker: str, st: str, first: int, last: int) -> int | None:
+        """Make what `broker` has had due again; how many numbers of the range it will then have.
+
+        None where `st` is not its stream: it asks for what another outbox held.
+        """
+        if self._streams.get(broker) != st:
+            return None
+        values = (broker, first, last)
+        with self._transaction(durable=False) as db:
+            db.execute(
+                "UPDATE delivery SET state = 0, tries = 0, not_before_ms = 0, settled_ms = NULL"
+                " WHERE broker = ? AND sq BETWEEN ? AND ? AND state = 3",
+                values,
+            )
+            found = db.execute(
+                "SELECT count(*) FROM delivery WHERE broker = ? AND sq BETWEEN ? AND ?"
+                " AND state < 2",
+                values,
+            ).fetchone()
+        self.commits += 1
+        return int(found[0])
+
     def tell_losses(self, account: Callable[[Loss], Message]) -> None:
         """Store an account of what was lost since this was last called, in one transaction."""
         with self._transaction(durable=True) as db:

@@ -28,11 +28,15 @@ from agent.records import (
     Phase,
     PlateText,
     Priority,
+    Reply,
     Status,
 )
 
 ENVELOPE_BYTES = len('"v":1,"st":"k3f9x2ab","sq":9999999999,')
 """What `publish` will put in front of a body."""
+
+REPLY_EXPIRY_S = 600
+"""Who has not come for an answer by then has given up."""
 
 CLOCK_UNKNOWN_MS = 10 * 365 * 86_400_000
 """Error bound of a clock that was never set: ten years, since nothing better is known."""
@@ -139,6 +143,21 @@ class Privacy:
         if at.synced:
             return {}
         return {"te": CLOCK_UNKNOWN_MS, "bo": self._boot_id, "mo": at.mono_ns // 1_000_000}
+
+    def reply(self, reply: Reply) -> Message:
+        """The answer to a command; it goes to who asked and is not kept."""
+        content = {"rid": reply.request_id, "rc": reply.code}
+        content |= _known(why=reply.why, c=reply.count)
+        return Message(
+            channel=f"re/{reply.user}/{reply.name}",
+            message_id="",
+            n=0,
+            kind="reply",
+            camera="_box",
+            body=_compact(content),
+            priority=Priority.ALERT,
+            expiry_s=REPLY_EXPIRY_S,
+        )
 
     @staticmethod
     def _state(channel: str, content: Mapping[str, Any]) -> Message:

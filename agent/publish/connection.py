@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,8 @@ class Connection:
         self.limits = Limits()
         self._v5 = protocol == "5"
         self._acks: list[tuple[int, int]] = []
+        self._received: deque[tuple[str, bytes]] = deque()
+        self.subscribed = False  # the broker has answered `subscribe`
         self._unanswered_ids: set[int] = set()
         self._accepted: ReasonCode | None = None
         self._lost: HangUpError | LinkError | None = None
@@ -105,6 +108,8 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
         client.on_log = self._on_log
         if will is not None:
             properties = _properties(PacketTypes.WILLMESSAGE) if self._v5 else None
@@ -181,6 +186,17 @@ class Connection:
         acks, self._acks = self._acks, []
         return acks
 
+    def subscribe(self, topic: str) -> None:
+        """Ask for what comes on `topic`; the broker may let nothing of it through."""
+        self._client.subscribe(topic, qos=1)
+
+    def take_received(self) -> tuple[str, bytes] | None:
+        """Topic and payload of what has come, the oldest first; None when that was all.
+
+        What was retained is not among it: an order given before anybody listened.
+        """
+        return self._received.popleft() if self._received else None
+
     @property
     def unanswered(self) -> int:
         """How many messages are in flight."""
@@ -251,6 +267,13 @@ class Connection:
             self._unanswered_ids.discard(mid)
             self._acks.append((mid, reason.value))
 
+    def _on_subscribe(self, *_: Any) -> None:
+        self.subscribed = True
+
+    def _on_message(self, _client: Any, _user: Any, message: paho.MQTTMessage) -> None:
+        if not message.retain and len(self._received) < _RECEIVED_MOST:
+            self._received.append((message.topic, bytes(message.payload)))
+
     def _on_log(self, _client: Any, _user: Any, level: int, text: str) -> None:
         # The one place where paho tells why TLS failed after the handshake.
         if level == LogLevel.MQTT_LOG_ERR and "SSL" in text:
@@ -258,6 +281,7 @@ class Connection:
 
 
 _KEEPALIVE_TIMEOUT = 0x8D
+_RECEIVED_MOST = 100  # commands between two turns; nobody types so fast
 _PACKET_OVERHEAD_BYTES = 16  # fixed header 5, lengths and packet id 4, properties 6 at most
 
 

@@ -16,8 +16,8 @@ from agent.publish.backoff import Backoff
 from agent.publish.connection import Connection, HangUpError, Will
 from agent.publish.endpoint import Endpoint, certificate_trouble, parse, tls_context
 from agent.publish.flow import Flow, Patience, Queue
-from agent.publish.wire import state_topic
-from agent.records import Message
+from agent.publish.wire import command_filter, command_of, reply_topic, state_topic
+from agent.records import Command, Message
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ STATUS_EVERY_S = 300.0
 """Clusters may not replicate what is retained, so it is said again."""
 
 _TURN_S = 0.2
+_LISTEN_AGAIN_S = 600.0
 _STEADY_S = 30.0  # a connection that lived this long, or delivered, clears the back-off
 _GOODBYE_S = 1.0  # of the time to drain, kept for the last status
 
@@ -42,7 +43,8 @@ class Publisher:
     """Delivers one broker's rows of the outbox; `run` is the body of its thread.
 
     `status(up)` makes the status message, and the will from `status(False)`. `progress` is called
-    at least every second, also while a name is looked up or TLS is being agreed.
+    at least every second, also while a name is looked up or TLS is being agreed. `obey` answers a
+    command, or with None where it deserves no answer.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Publisher:
         clock: Clock,
         status: Callable[[bool], Message],
         progress: Callable[[], None] = lambda: None,
+        obey: Callable[[Command], Message | None] = lambda _: None,
         backoff: Backoff | None = None,
         patience: Patience | None = None,
         drain_s: float = 4.0,
@@ -66,6 +69,8 @@ class Publisher:
         self._clock = clock
         self._status = status
         self._progress = progress
+        self._obey = obey
+        self._listen_at_s = 0.0
         self._backoff = backoff or Backoff()
         self._drain_s = drain_s
         self._endpoints = [parse(url) for url in broker.urls]
@@ -142,6 +147,8 @@ class Publisher:
                 self.publish_now(self._status(True))
                 status_at = time.monotonic() + STATUS_EVERY_S
             self._say_state(connection)
+            self._listen(connection)
+            self._answer(connection)
             self._flow.turn()
             connection.turn(_TURN_S)
             self._progress()
@@ -159,6 +166,31 @@ class Publisher:
             connection.turn(0.05)
         self.state = LinkState()
         _log.info("%s: disconnected", self._broker.broker_id)
+
+    def _listen(self, connection: Connection) -> None:
+        """Ask for commands; again only after a while where the broker gave no answer to that.
+
+        RabbitMQ hangs up on who may not read there, and events must go on.
+        """
+        if connection.subscribed:
+            self._listen_at_s = 0.0
+        elif self._broker.commands and time.monotonic() >= self._listen_at_s:
+            self._listen_at_s = time.monotonic() + _LISTEN_AGAIN_S
+            connection.subscribe(command_filter(self._site, self._box))
+
+    def _answer(self, connection: Connection) -> None:
+        while connection.room > 0 and (received := connection.take_received()):
+            topic, body = received
+            asked = command_of(self._site, self._box, topic)
+            if asked is None:
+                continue
+            user, name = asked
+            reply = self._obey(
+                Command(broker=self._broker.broker_id, user=user, name=name, body=body)
+            )
+            if reply is not None:
+                where = reply_topic(self._site, self._box, reply.channel)
+                connection.publish(where, reply.body, qos=1, expiry_s=reply.expiry_s)
 
     def _say_state(self, connection: Connection) -> None:
         while self._unsent and connection.room > 0:

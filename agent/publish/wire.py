@@ -20,6 +20,24 @@ def state_topic(broker: BrokerConfig, site: str, box: str, channel: str) -> str:
     return _filled(broker.topic, site, box, "_box", channel)
 
 
+def command_filter(site: str, box: str) -> str:
+    """Where commands come from; on every broker that has any, whatever its topic template."""
+    return f"sm/1/{site}/{box}/cmd/+/+"
+
+
+def command_of(site: str, box: str, topic: str) -> tuple[str, str] | None:
+    """Who asks, and what; None for a topic that `command_filter` does not ask for."""
+    levels = topic.split("/")
+    if len(levels) != 7 or levels[:5] != ["sm", "1", site, box, "cmd"]:
+        return None
+    return levels[5], levels[6]
+
+
+def reply_topic(site: str, box: str, channel: str) -> str:
+    """Where the answer goes; `channel` is that of the reply."""
+    return f"sm/1/{site}/{box}/{channel}"
+
+
 def enveloped(st: str, sq: int, body: bytes) -> bytes:
     """`body` (a compact JSON object) with the envelope put in front of its keys."""
     return f'{{"v":{FORMAT_VERSION},"st":"{st}","sq":{sq},'.encode() + body[1:]

@@ -198,6 +198,32 @@ def test_counts_tell_rows_and_the_age_of_the_oldest(make, clock):
     assert outbox.counts("office").age_s == 0
 
 
+def test_send_again_makes_what_is_kept_due_and_counts_what_will_come(make):
+    outbox = make({"office": everything, "city": everything})
+    outbox.put([letter(i) for i in range(1, 6)])
+    rows = outbox.pending("office", 9)
+    outbox.done(rows[:3])
+    outbox.refuse(rows[4], "0x87")
+    st = rows[0].st
+    assert outbox.send_again("office", st, 2, 9) == 3
+    assert [row.sq for row in outbox.pending("office", 9)] == [2, 3, 4]
+    assert outbox.send_again("office", "zzzzzzzz", 1, 5) is None
+    assert outbox.send_again("city", st, 1, 5) is None
+    assert len(outbox.pending("city", 9)) == 5
+
+
+def test_row_sent_again_is_done_again(make):
+    outbox = make()
+    outbox.put([letter(1)])
+    (row,) = outbox.pending("office", 9)
+    outbox.done([row])
+    outbox.send_again("office", row.st, 1, 1)
+    (again,) = outbox.pending("office", 9)
+    assert (again.sq, again.body, again.tries) == (row.sq, row.body, 0)
+    outbox.done([again])
+    assert outbox.counts("office").rows == 0
+
+
 def test_commits_grow_with_each_put(make):
     outbox = make()
     before = outbox.commits
