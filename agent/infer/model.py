@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agent.errors import ModelError
 from agent.infer.fair_lock import FairLock
-from agent.infer.package import CARD, ModelPackage, check_file
+from agent.infer.package import CARD, ModelPackage, check_file, installed_instead
 from agent.infer.runtime import load_delegate, runtime, without_chatter
 
 _log = logging.getLogger(__name__)
@@ -41,8 +41,20 @@ class Model:
 def open_model(package: ModelPackage, *, threads: int = 1, delegate: str | None = None) -> Model:
     """Load the package's file into an interpreter; ModelError when it or the delegate is no good.
 
-    `delegate` is the name of a shared library, for instance libedgetpu.so.1.
+    `delegate` is the name of a shared library, for instance libedgetpu.so.1. Where an update does
+    not open, the installed package of its task does instead.
     """
+    try:
+        return _open(package, threads, delegate)
+    except ModelError as error:
+        installed = installed_instead(package)
+        if installed is None:
+            raise
+        _log.warning("update: %s; the installed model is used", error)
+        return _open(installed, threads, delegate)
+
+
+def _open(package: ModelPackage, threads: int, delegate: str | None) -> Model:
     check_file(package)
     delegates = [load_delegate(delegate)] if delegate else None
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from agent.errors import ModelError
 from agent.records import KINDS
 
+_log = logging.getLogger(__name__)
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 CARD = "model.toml"
@@ -92,6 +94,15 @@ def models_dir() -> Path:
     return INSTALLED
 
 
+def updated_dir() -> Path | None:
+    """What came over the air and is active on this box (`mahalla ota apply`), if anything is."""
+    state = os.environ.get("STATE_DIRECTORY")
+    if not state or os.environ.get("MAHALLA_MODELS"):
+        return None
+    current = Path(state) / "models" / "current"
+    return current if current.is_dir() else None
+
+
 def _how_to_get(root: Path) -> str:
     if root.is_relative_to(INSTALLED):
         return "install the agent again: sudo deploy/install.sh"
@@ -110,8 +121,29 @@ def package_dirs(root: Path) -> list[Path]:
 
 
 def find_package(task: str, root: Path | None = None) -> ModelPackage:
-    """The package whose task is `task`, checked; ModelError when none is."""
-    where = root or models_dir()
+    """The package whose task is `task`, checked; ModelError when none is.
+
+    Without `root` an update that is active comes first, and when it is damaged the installed one.
+    """
+    updated = None if root else updated_dir()
+    for directory in sorted(updated.glob("*/")) if updated else ():
+        try:
+            if read_card(directory).task == task:
+                return load_package(directory)
+        except ModelError as error:
+            _log.warning("update: %s; the installed model is used", error)
+    return _find_package(task, root or models_dir())
+
+
+def installed_instead(package: ModelPackage) -> ModelPackage | None:
+    """The installed package that an update lies over; None when `package` is no update."""
+    updated = updated_dir()
+    if updated is None or package.directory.parent != updated:
+        return None
+    return _find_package(package.task, models_dir())
+
+
+def _find_package(task: str, where: Path) -> ModelPackage:
     for directory in package_dirs(where):
         if (directory / CARD).is_file() and read_card(directory).task == task:
             return load_package(directory)
