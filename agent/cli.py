@@ -16,6 +16,7 @@ from agent import __version__, check, demo, replay, run, schema
 from agent.errors import AgentError, UsageError
 from agent.evaluate import models_command
 from agent.office import audit_command, hotlist_command
+from agent.ota import command as ota_command
 
 _COMMANDS = (
     run,
@@ -23,6 +24,7 @@ _COMMANDS = (
     replay,
     check,
     models_command,
+    ota_command,
     hotlist_command,
     audit_command,
     schema,

@@ -1,0 +1,330 @@
+"""What somebody between the maintainer and the box can do: nothing gets in, the model stays."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+import time
+from http.server import SimpleHTTPRequestHandler
+
+import pytest
+from ota_maintainer import days
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Metadata, TargetFile
+
+from agent.errors import UpdateError
+from agent.ota.fetching import BundleFetcher, WebFetcher
+from agent.ota.packing import unpack
+
+
+@pytest.fixture
+def updated(maintainer, box):
+    """The box has version 1, the repository version 2."""
+    maintainer.release("1")
+    box.apply(maintainer.public)
+    maintainer.release("2")
+    return box
+
+
+def refused(box, where, words):
+    with pytest.raises(UpdateError, match=words):
+        box.apply(where)
+    assert box.active == "1"
+    assert list(box.models.slots._store.glob("*.part")) == []
+
+
+def test_tampered_target(maintainer, updated, serve):
+    file = maintainer.target("2")
+    content = bytearray(file.read_bytes())
+    content[2000] ^= 1
+    file.write_bytes(content)
+    refused(updated, serve(maintainer.public), "does not verify")
+
+
+@pytest.mark.parametrize("harm", [b"", b"longer"])
+def test_target_of_the_wrong_length(maintainer, updated, serve, harm):
+    file = maintainer.target("2")
+    file.write_bytes(file.read_bytes()[:1000] if not harm else file.read_bytes() + harm)
+    refused(updated, serve(maintainer.public), "verify|cannot be read")
+
+
+@pytest.mark.parametrize("what", ["timestamp.json", ".tar", "root.json"])
+def test_endless_data_is_cut_off(maintainer, updated, serve, what):
+    sent = []
+
+    class Endless(SimpleHTTPRequestHandler):
+        def log_message(self, *_args):
+            pass
+
+        def do_GET(self):
+            if not self.path.endswith(what):
+                return super().do_GET()
+            self.send_response(200)
+            self.end_headers()
+            try:
+                while len(sent) < 4000:
+                    self.wfile.write(b"{" * 65536)
+                    sent.append(1)
+            except OSError:
+                pass
+            return None
+
+    refused(updated, serve(maintainer.public, Endless), "cannot be read")
+    assert len(sent) < 400  # what fits into the sockets, not what the server would like
+
+
+def test_data_that_drips_is_given_up(maintainer, serve):
+    class Drip(SimpleHTTPRequestHandler):
+        def log_message(self, *_args):
+            pass
+
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            try:
+                for _ in range(100):
+                    self.wfile.write(b"{")
+                    time.sleep(0.05)
+            except OSError:
+                pass
+
+    began = time.monotonic()
+    with pytest.raises(Exception, match="not here after"):
+        list(WebFetcher(whole_s=0.3)._fetch(serve(maintainer.public, Drip) + "/x"))
+    assert time.monotonic() - began < 3
+
+
+def test_server_that_is_away_or_redirects(maintainer, updated, serve):
+    class Elsewhere(SimpleHTTPRequestHandler):
+        def log_message(self, *_args):
+            pass
+
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", "http://127.0.0.1:1/")
+            self.end_headers()
+
+    refused(updated, "http://127.0.0.1:1", "cannot be read")
+    refused(updated, serve(maintainer.public, Elsewhere), "cannot be read")
+
+
+def test_old_repository_is_refused(maintainer, updated, tmp_path):
+    shutil.copytree(maintainer.public, tmp_path / "old")
+    maintainer.release("3")
+    updated.apply(maintainer.public)
+    with pytest.raises(UpdateError, match="does not verify"):
+        updated.apply(tmp_path / "old")
+    assert updated.active == "3"
+
+
+def test_old_repository_is_refused_after_the_metadata_were_lost(maintainer, updated, tmp_path):
+    shutil.copytree(maintainer.public, tmp_path / "old")
+    maintainer.release("3")
+    updated.apply(maintainer.public)
+    for role in ("timestamp", "snapshot", "models", "targets"):
+        (updated.models.ota / "tuf" / f"{role}.json").write_bytes(b"")
+    with pytest.raises(UpdateError, match="older than what this box has seen"):
+        updated.apply(tmp_path / "old")
+    assert updated.active == "3"
+    updated.apply(maintainer.public)  # and the right one is not locked out
+
+
+def test_mixed_snapshots(maintainer, updated, tmp_path):
+    shutil.copytree(maintainer.public, tmp_path / "mixed")
+    maintainer.release("3")
+    metadata = tmp_path / "mixed" / "metadata"
+    shutil.copy(maintainer.public / "metadata" / "timestamp.json", metadata)
+    shutil.copy(metadata / "2.snapshot.json", metadata / "3.snapshot.json")
+    refused(updated, tmp_path / "mixed", "does not verify")
+
+
+def test_frozen_repository_is_told(maintainer, updated):
+    updated.now += days(46)
+    refused(updated, maintainer.public, "holds it back")
+
+
+def test_clock_set_back_does_not_thaw_it(maintainer, updated):
+    """A clock in the past is judged by the latest signature that the box has seen."""
+    maintainer.now += days(200)
+    maintainer.publish()
+    fresh = maintainer.public / "metadata" / "timestamp.json"
+    updated.now = maintainer.now
+    updated.apply(maintainer.public)
+    updated.now -= days(20_000)
+    assert updated.apply(maintainer.public) == []  # goes on, with the floor for its clock
+    signed = Metadata.from_file(str(fresh))
+    signed.signed.version += 1
+    signed.signed.expires -= days(60)
+    signed.sign(maintainer.online)
+    signed.to_file(str(fresh))
+    with pytest.raises(UpdateError, match="holds it back"):
+        updated.apply(maintainer.public)
+    assert updated.active == "2"
+
+
+def resigned(maintainer, role, change, *signers):
+    """Change the newest metadata of a role, sign it with these keys and let snapshots follow."""
+    metadata = maintainer.public / "metadata"
+    version = maintainer.at()._version(role)
+    signed = Metadata.from_file(str(metadata / f"{version}.{role}.json"))
+    change(signed.signed)
+    signed.signed.version += 1
+    signed.signatures.clear()
+    for signer in signers:
+        signed.sign(signer, append=True)
+    signed.to_file(str(metadata / f"{version + 1}.{role}.json"))
+    if role != "root":
+        snapshot = maintainer.at()._newest("snapshot")
+        snapshot.signed.meta[f"{role}.json"].version = version + 1
+        snapshot.to_file(str(metadata / f"{snapshot.signed.version}.snapshot.json"))
+        maintainer.publish(maintainer.online)
+
+
+def test_models_signed_by_another_key(maintainer, updated):
+    for signer in (maintainer.online, maintainer.hotlists, CryptoSigner.generate_ed25519()):
+        resigned(maintainer, "models", lambda signed: None, signer)
+        refused(updated, maintainer.public, "does not verify")
+
+
+@pytest.mark.parametrize("signers", [1, 2])
+def test_root_needs_its_threshold(maintainer, updated, signers):
+    stranger = CryptoSigner.generate_ed25519()
+
+    def change(root):
+        root.add_key(stranger.public_key, "timestamp")
+
+    keys = maintainer.root[:signers]
+    resigned(maintainer, "root", change, *keys, *([stranger] * (2 - signers)))
+    if signers == 2:
+        assert updated.apply(maintainer.public)[0].taken
+    else:
+        refused(updated, maintainer.public, "does not verify")
+
+
+def test_root_that_changed_several_times_is_followed(maintainer, updated):
+    for _ in range(5):
+        fresh, old = CryptoSigner.generate_ed25519(), maintainer.root[0]
+
+        def change(root, fresh=fresh, old=old):
+            for role in ("root", "targets"):
+                root.revoke_key(old.public_key.keyid, role)
+                root.add_key(fresh.public_key, role)
+
+        # New and old keys sign: one of the three stays in each step.
+        resigned(maintainer, "root", change, *maintainer.root, fresh)
+        maintainer.root = [*maintainer.root[1:], fresh]
+    resigned(maintainer, "targets", lambda signed: None, *maintainer.root)
+    assert updated.apply(maintainer.public)[0].taken
+
+
+def test_root_keys_that_were_revoked_sign_nothing_more(maintainer, updated):
+    gone = maintainer.root[0]
+
+    def change(root):
+        for role in ("root", "targets"):
+            root.revoke_key(gone.public_key.keyid, role)
+
+    resigned(maintainer, "root", change, *maintainer.root)
+    resigned(maintainer, "root", lambda root: None, gone, maintainer.root[1])
+    refused(updated, maintainer.public, "does not verify")
+
+
+def test_short_of_keys_nothing_is_published(maintainer):
+    maintainer.add("1")
+    before = sorted(maintainer.public.rglob("*"))
+    for signers in ((maintainer.online,), (maintainer.models,), (maintainer.hotlists,)):
+        with pytest.raises(UpdateError, match="keys are missing"):
+            maintainer.publish(*signers)
+        assert not (maintainer.public / "metadata" / "timestamp.json").exists()
+    assert [each for each in before if not each.exists()] == []
+
+
+def test_path_in_a_target_name(maintainer, updated):
+    """Names are checked before they are asked for; the delegation does not reach them either."""
+    document = json.loads(maintainer.at()._place(maintainer.at()._target(RELEASES)).read_bytes())
+    document["releases"][0]["version"] = "../../../evil"
+    content = json.dumps(document).encode()
+
+    def change(models):
+        models.targets[RELEASES] = TargetFile.from_data(RELEASES, content, ["sha256"])
+        models.targets["models/../../evil.tar"] = models.targets[RELEASES]
+
+    resigned(maintainer, "models", change, maintainer.models)
+    place = maintainer.at()._place(maintainer.at()._target(RELEASES))
+    place.write_bytes(content)
+    refused(updated, maintainer.public, "version .* is not allowed")
+
+
+RELEASES = "models/releases.json"
+
+
+def member(name, content=b"", **rest):
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for key, value in rest.items():
+        setattr(info, key, value)
+    return info, content
+
+
+def archive(path, *members):
+    with tarfile.open(path, "w") as out:
+        for info, content in members:
+            out.addfile(info, io.BytesIO(content))
+    return path
+
+
+HOSTILE = {
+    "upwards": member("../model.toml"),
+    "absolute": member("/model.toml"),
+    "deeper": member("golden/../../x.npz"),
+    "hidden": member(".tflite"),
+    "program": member("model.py", b"x"),
+    "link": member("model.toml", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    "hard-link": member("model.toml", type=tarfile.LNKTYPE, linkname="x.tflite"),
+    "device": member("model.toml", type=tarfile.CHRTYPE),
+    "fifo": member("model.toml", type=tarfile.FIFOTYPE),
+    "folder": member("golden", type=tarfile.DIRTYPE),
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_package_with_more_than_a_package_is_refused(tmp_path, hostile):
+    packed = archive(tmp_path / "p.tar", member("x.tflite", b"x"), HOSTILE[hostile])
+    with pytest.raises(UpdateError, match="not allowed"):
+        unpack(packed, tmp_path / "box" / "face")
+    there = {path.name for path in tmp_path.rglob("*")}
+    assert there == {"p.tar", "box", "face", "golden", "x.tflite"}
+
+
+def test_package_with_a_file_twice_and_no_tar_at_all(tmp_path):
+    packed = archive(tmp_path / "p.tar", member("x.tflite", b"x"), member("x.tflite", b"y"))
+    with pytest.raises(UpdateError, match="twice"):
+        unpack(packed, tmp_path / "one")
+    packed.write_bytes(b"PK\x03\x04" * 300)
+    with pytest.raises(UpdateError, match="cannot be unpacked"):
+        unpack(packed, tmp_path / "two")
+
+
+def test_links_in_bundles_and_folders_lead_nowhere(maintainer, updated, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    link = member("metadata/timestamp.json", type=tarfile.SYMTYPE, linkname=str(secret))
+    bundle = archive(tmp_path / "b.ota", link, member("../x", b"x"))
+    assert "metadata/timestamp.json" not in BundleFetcher(bundle)._places
+    refused(updated, bundle, "cannot be read")
+    shutil.copytree(maintainer.public, tmp_path / "stick")
+    stamp = tmp_path / "stick" / "metadata" / "timestamp.json"
+    stamp.unlink()
+    stamp.symlink_to(secret)
+    refused(updated, tmp_path / "stick", "cannot be read")
+
+
+def test_stick_older_than_the_box(maintainer, updated, tmp_path):
+    maintainer.at().bundle(tmp_path / "old.ota")
+    maintainer.release("3")
+    updated.apply(maintainer.public)
+    with pytest.raises(UpdateError, match="does not verify"):
+        updated.apply(tmp_path / "old.ota")
+    assert updated.active == "3"

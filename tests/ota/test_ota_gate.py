@@ -1,0 +1,128 @@
+"""The gate on this very machine, with the real runtime and a real model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.errors import ModelError, UpdateError
+from agent.infer.model import open_model
+from agent.infer.package import find_package, read_card
+from agent.ota import gate
+
+FACE = Path(__file__).parents[2] / "models" / "face"
+VERSION = "0.6.0"
+
+
+@pytest.fixture
+def face(tmp_path) -> Path:
+    return shutil.copytree(FACE, tmp_path / "new" / "face")
+
+
+def test_good_package_passes_with_what_was_measured(face):
+    assert "% of the present model's time" in gate.try_out(face, FACE, 400, VERSION)
+    assert "deviation" in gate.try_out(face, None, 100, VERSION)
+
+
+def test_slower_than_the_release_allows_is_refused(face):
+    with pytest.raises(UpdateError, match=r"1 % is allowed"):
+        gate.try_out(face, FACE, 1, VERSION)
+
+
+def test_other_outputs_than_the_golden_samples_are_refused(face):
+    sample = next((face / "golden").glob("*.npz"))
+    with np.load(sample) as golden:
+        kept = dict(golden)
+    kept["value_0"] = kept["value_0"] + 5
+    np.savez(sample, **kept)
+    with pytest.raises(UpdateError, match="outputs are off"):
+        gate.try_out(face, None, 100, VERSION)
+
+
+def test_right_hash_over_nonsense_is_refused(face):
+    import hashlib
+
+    card = read_card(face)
+    card.file.write_bytes(b"nonsense" * 1000)
+    text = (face / "model.toml").read_text()
+    sha256 = hashlib.sha256(b"nonsense" * 1000).hexdigest()
+    (face / "model.toml").write_text(text.replace(card.sha256, sha256))
+    with pytest.raises(UpdateError, match="selftest failed"):
+        gate.try_out(face, None, 100, VERSION)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [('task = "face"', 'task = "object"', "task"), (f'"{VERSION}"', '"9"', "card says version 9")],
+)
+def test_card_that_differs_from_the_release_is_refused(face, old, new, words):
+    text = (face / "model.toml").read_text()
+    (face / "model.toml").write_text(text.replace(old, new))
+    with pytest.raises(UpdateError, match=words):
+        gate.try_out(face, FACE, 400, VERSION)
+
+
+def child(tmp_path, monkeypatch, program: str) -> None:
+    """The child is this program instead of the agent."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{program}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(gate.sys, "executable", str(python))
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("kill -SEGV $$", "died of signal 11"),
+        ("exec sleep 60", "not done after"),
+        ("echo nonsense", "no answer"),
+        ("echo '[]'", "selftest failed"),
+        ("echo '[{}]'; exit 1", "selftest failed"),
+    ],
+)
+def test_child_that_crashes_hangs_or_talks_nonsense_is_a_refusal(
+    face, tmp_path, monkeypatch, program, words
+):
+    monkeypatch.setattr(gate, "_LONGEST_S", 1 if "sleep" in program else 60)
+    child(tmp_path, monkeypatch, program)
+    with pytest.raises(UpdateError, match=words):
+        gate.try_out(face, None, 100, VERSION)
+
+
+@pytest.fixture
+def updated(tmp_path, monkeypatch, face) -> Path:
+    """A box where `face` came over the air."""
+    current = tmp_path / "state" / "models" / "current"
+    current.mkdir(parents=True)
+    (current / "face").symlink_to(face)
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.delenv("MAHALLA_MODELS", raising=False)
+    return current / "face"
+
+
+def test_update_is_opened_before_the_installed_package(updated):
+    assert find_package("face").directory == updated
+    assert find_package("object").directory == FACE.parent / "object"
+    assert open_model(find_package("face")).package.directory == updated
+
+
+def test_update_whose_file_is_damaged_gives_way_to_the_installed(updated):
+    os.truncate(read_card(updated).file, 1000)
+    assert find_package("face").directory == FACE
+
+
+def test_update_that_does_not_open_gives_way_to_the_installed(updated):
+    package = find_package("face")
+    os.truncate(package.file, 1000)  # after it was found
+    assert open_model(package).package.directory == FACE
+
+
+def test_package_that_is_no_update_and_does_not_open_is_an_error(face):
+    package = read_card(face)
+    os.truncate(package.file, 1000)
+    with pytest.raises(ModelError, match="truncated or changed"):
+        open_model(package)

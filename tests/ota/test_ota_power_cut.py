@@ -1,0 +1,98 @@
+"""kill -9 at every step that touches the file system: always a working slot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+STEPS = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "shutil.rmtree"}
+
+
+def touches(event: str, arguments: tuple) -> bool:
+    """Opening for writing counts; fsync has no event of its own and changes nothing to see."""
+    if event == "open":
+        return isinstance(arguments[2], int) and bool(arguments[2] & (os.O_WRONLY | os.O_RDWR))
+    return event in STEPS
+
+
+def killed_at(step: int, work) -> bool:
+    """Run `work` in a child that SIGKILLs itself before its n-th step; False: it got through."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def count(event, arguments):
+            nonlocal left
+            if touches(event, arguments):
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)  # sees the interpreter's own calls: no step can be forgotten
+        try:
+            work()
+            os._exit(0)
+        finally:  # whatever was raised ends here, not in the test around it
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0
+    return False
+
+
+def test_update_killed_at_any_step_leaves_a_working_slot(maintainer, box):
+    maintainer.release("1")
+    box.apply(maintainer.public)
+    assert box.active == "1"
+    active, seen, steps = "1", set(), 0
+    for version in ("2", "3"):  # into either slot
+        maintainer.release(version)
+        for step in range(10_000):
+            was_killed = killed_at(step, lambda: box.apply(maintainer.public))
+            steps += was_killed
+            assert box.active in (active, version), step
+            seen.add((version, box.active))
+            if not was_killed:
+                break
+            if box.active == version:  # the flip is done; step on from before it
+                box.models.slots.roll_back()
+                assert box.active == active, step
+        assert box.active == version
+        active = version
+    assert steps > 40
+    assert len(seen) == 4
+
+
+def test_rollback_killed_at_any_step_leaves_a_working_slot(maintainer, box):
+    for version in ("1", "2"):
+        maintainer.release(version)
+        box.apply(maintainer.public)
+    for step in range(100):
+        was_killed = killed_at(step, box.models.roll_back)
+        assert box.active in ("1", "2")
+        if not was_killed or box.active == "1":
+            break
+    assert box.active == "1"
+    assert step > 3
+    (outcome,) = box.apply(maintainer.public)
+    assert outcome.why == "refused before: rolled back on this box"
+
+
+def test_first_update_killed_at_any_step_leaves_the_installed_models_or_the_new(maintainer, box):
+    maintainer.release("1")
+    for step in range(10_000):
+        was_killed = killed_at(step, lambda: box.apply(maintainer.public))
+        assert box.active in (None, "1"), step
+        if not was_killed:
+            break
+        if box.active:
+            box.models.slots.roll_back()
+    assert box.active == "1"
+    assert step > 20
