@@ -139,7 +139,7 @@ class PlateText:
     """One string that a plate may carry."""
 
     country: str  # of the grammar: UZ KZ KG ..., "?" where text and picture do not tell
-    text: str  # A-Z and 0-9 only
+    text: str = field(repr=False)  # A-Z and 0-9 only; never logged
     pattern: str  # name of the form it has in that grammar
     loss: float  # natural log: how much less likely than the most likely string; 0 for that one
 

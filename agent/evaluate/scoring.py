@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -29,7 +29,9 @@ class Found:
     xyxy_px: tuple[float, float, float, float]
     score: float = 1.0
     crowd: bool = False
-    text: str | None = None  # of a plate, A-Z and 0-9; None: not readable
+    text: str | None = field(
+        default=None, repr=False
+    )  # of a plate, A-Z and 0-9; None: not readable
     q: float = 0.0  # of a read plate: how probable `text` is
 
 

@@ -9,7 +9,7 @@ parsing", 2005), and no string of a row is better than the sum of its pieces' be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class Found:
     """One string, the row it belongs to and its score (natural log)."""
 
     row: int
-    text: str
+    text: str = field(repr=False)
     score: float
 
 

@@ -16,6 +16,10 @@ GAP_S = 3.0
 """A track that begins this soon after another one was seen last may be the same vehicle, lost and
 found again: longer than the tracker coasts, shorter than it takes to drive round and come back."""
 
+AT_ONCE_S = 0.3
+"""Two places of one moment lie no further apart in time: a vehicle drives two plate widths in it.
+Cars of one lane leave the picture at one place, one after the other."""
+
 STOOD_S = 900.0
 """A plate at the very place where it stood this long ago has not been away: a lorry that unloads
 in front of a parked car hides it for minutes. A car that left was seen to leave that place."""
@@ -130,7 +134,7 @@ class Passages:
     def first_time(self, arrival: Arrival, now_ns: int) -> bool:
         """Whether nothing was told of this passage before; from now on it was."""
         self._known = [p for p in self._known if now_ns - p.last_ns <= STOOD_S * NS]
-        before = next((p for p in self._known if _same(p, arrival)), None)
+        before = next((p for p in self._known if _same(p, arrival, now_ns)), None)
         if before is not None:
             before.track_id = arrival.track_id
             before.text = before.text or arrival.text
@@ -145,13 +149,16 @@ class Passages:
         return True
 
 
-def _same(before: _Passage, now: Arrival) -> bool:
+def _same(before: _Passage, now: Arrival, now_ns: int) -> bool:
     """Whether it is the same vehicle that has not been away."""
     soon = now.begun_ns - before.last_ns <= GAP_S * NS
     if before.text is not None and before.text == now.text:
         return soon or (before.standing and _near(before.box, now.first))
     if before.text is None or now.text is None or _one_apart(before.text, now.text):
-        return soon and (_near(before.box, now.first) or _near(before.box, now.last))
+        if now.begun_ns >= before.last_ns:
+            return soon and _near(before.box, now.first)
+        # Seen while the other one was: two boxes of one vehicle, if they are in one place at a time.
+        return now_ns - before.last_ns <= AT_ONCE_S * NS and _near(before.box, now.last)
     return False
 
 

@@ -140,3 +140,16 @@ def test_overlap_and_distance_are_the_same_from_both_sides(a, b):
     assert overlap(a, a) == pytest.approx(1)
     assert widths_apart(a, b) == pytest.approx(widths_apart(b, a))
     assert widths_apart(a, a) == 0
+
+
+def test_next_car_of_the_lane_is_told_though_both_left_at_one_place():
+    passages = Passages()
+    assert passages.first_time(arrival(1, None, begun_s=0, first=HERE, last=THERE), ns(10))
+    follower = arrival(2, TEXT, begun_s=9, first=HERE, last=THERE)  # came before the first left
+    assert passages.first_time(follower, ns(12))
+
+
+def test_two_boxes_of_one_car_are_one_passage():
+    passages = Passages()
+    assert passages.first_time(arrival(1, None, begun_s=0, first=THERE, last=HERE), ns(10))
+    assert not passages.first_time(arrival(2, TEXT, begun_s=9, first=THERE, last=HERE), ns(10.2))
