@@ -6,12 +6,17 @@ import json
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from agent.kinds import LOST
 from agent.records import Loss
 
 Range = tuple[int, int]
+
+FURTHEST = 10_000_000
+"""Numbers that one gap may have: a busy box sends that many in most of a year. A number beyond is a
+mistake or a prank, and counting up to it would take the checker's memory."""
 
 
 @dataclass(kw_only=True)
@@ -79,10 +84,10 @@ class Ledger:
             what = hash((box, body["id"], body.get("n", 0)))
             late_s = None if "te" in body else (at_ms - body["t"]) / 1000
             account = _account(body)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             self.unreadable += 1
             return
-        if not (isinstance(st, str) and isinstance(sq, int) and sq >= 1):
+        if not (isinstance(st, str) and isinstance(sq, int) and 1 <= sq <= self._furthest(box, st)):
             self.unreadable += 1
             return
         stream = self._stream(box, st, sq)
@@ -101,6 +106,12 @@ class Ledger:
             self.late_s.append(late_s)
         if account is not None:
             stream.told.append(account)
+
+    def _furthest(self, box: str, st: str) -> float:
+        """The highest number that is believed: what lies between has to be counted."""
+        if (box, st) in self.streams:
+            return self.streams[box, st].last + FURTHEST
+        return FURTHEST if self._whole or box in self._current else inf
 
     def _stream(self, box: str, st: str, sq: int) -> Stream:
         current = self._current.get(box)

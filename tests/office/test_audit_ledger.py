@@ -140,3 +140,10 @@ def test_what_is_no_event_is_counted_as_unreadable(payload):
 def test_ranges_draw_runs_together():
     assert ranges([]) == []
     assert ranges([1, 2, 3, 7, 9, 10]) == [(1, 3), (7, 7), (9, 10)]
+
+
+@pytest.mark.parametrize("sq", [10**15, 10**400])
+def test_a_number_out_of_this_world_is_unreadable(sq):
+    ledger = Ledger(whole=True)
+    Box(ledger).send(1, sq)
+    assert (ledger.unreadable, ledger.silent()) == (1, 0)
