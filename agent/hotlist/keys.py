@@ -147,6 +147,8 @@ def decrypt(key: bytes, content: bytes, beside: bytes) -> bytes:
 
 def write_key_pair(name: Path) -> tuple[Path, Path]:
     """A new Ed25519 pair: `NAME.key` (mode 0600) and `NAME.pub`; never over an old one."""
+    if not name.name:
+        raise HotlistError("--out names no file, for instance --out office")
     key = SigningKey.generate()
     private = key.private_bytes(
         Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

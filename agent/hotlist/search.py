@@ -16,8 +16,9 @@ CANDIDATES_LIMIT = 8
 """Each costs one slow hash a list; the eighth is hardly ever the plate."""
 
 LOSS_LIMIT = 3.0
-"""A text is looked for while it is at most e^3 = 20 times less likely than the likeliest. To be
-set anew from the reader's measured confusions."""
+"""A text is looked for while it is at most e^3 = 20 times less likely than the likeliest. Of drawn
+passages the true text is then among 1.5 candidates in 98.9%, the likeliest alone in 94.3%; a limit
+of 7 gives 99.5% at 2.5 (models/recipes/confusions.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -204,7 +204,11 @@ def _recipients(folder: Path) -> dict[str, Recipient]:
     files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     if not files:
         raise HotlistError(f"{folder}: is empty; put the boxes' certificates into it")
-    return {path.stem: load_recipient(path) for path in files}
+    boxes: dict[str, Recipient] = {}
+    for path in files:  # north.pem and north.crt: a box may have an old and a renewed certificate
+        name = path.stem if path.stem not in boxes else path.name
+        boxes[name] = load_recipient(path)
+    return boxes
 
 
 def _sheet(table: Path, made_ms: int, expires_ms: int) -> Sheet:

@@ -157,7 +157,7 @@ def _same(before: _Passage, now: Arrival, now_ns: int) -> bool:
     if before.text is None or now.text is None or _one_apart(before.text, now.text):
         if now.begun_ns >= before.last_ns:
             return soon and _near(before.box, now.first)
-        # Seen while the other one was: two boxes of one vehicle, if they are in one place at a time.
+        # Seen while the other one was: two boxes of one vehicle, if in one place at one time.
         return now_ns - before.last_ns <= AT_ONCE_S * NS and _near(before.box, now.last)
     return False
 

@@ -33,6 +33,7 @@ from plate_camera import CountingWatch, moment, plate_camera
 from agent.capture.pictures import RgbPicture
 from agent.infer.model import open_model
 from agent.infer.package import find_package
+from agent.plates.grammar import load_grammars
 from agent.records import WHOLE, Box, Detection, Frame, PlateReading, Track
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "recipes"))
@@ -53,6 +54,8 @@ CAR = (-2.0, -2.3, 2.0, 0.8)  # x0, y0, x1, y1 of a vehicle around its plate, in
 GRAIN = 2.0  # of the noise, in levels
 JITTER = 0.02  # of a box's side
 MISSED = 0.05  # frames in which a vehicle is not detected
+
+GRAMMARS = load_grammars()
 
 Camera = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 """What it makes of a picture; the generator holds what it does the same way all the time."""
@@ -183,7 +186,10 @@ def _vehicles(
     for number in range(count):
         group = groups[rng.choice(len(groups), p=odds / odds.sum())][1]
         makers = MAKERS[group]
-        plate = makers[rng.integers(len(makers))](rng, fonts)
+        maker = makers[rng.integers(len(makers))]
+        plate = maker(rng, fonts)
+        while group in (ONE, TWO) and not _exists(plate):
+            plate = maker(rng, fonts)
         plates.wear(rng, plate.image)
         vehicles.append(
             Vehicle(
@@ -196,6 +202,12 @@ def _vehicles(
             )
         )
     return vehicles
+
+
+def _exists(plate: plates.Plate) -> bool:
+    """Whether its region is one: the recipes also draw others, so that the reader cannot guess."""
+    there = GRAMMARS.canonical(str(plate.text), "UZ")
+    return there is not None and there.text == plate.text
 
 
 def _drive(vehicles: Sequence[Vehicle], light: str, seed: int, save: Path | None) -> None:

@@ -263,3 +263,5 @@ def test_keygen_writes_a_pair_that_signs(office, make, capsys):
     assert make(f"{HEAD}01A123BC,,1,x,\n", "--sign", "city.key")[0] == 0
     assert main(["hotlist", "keygen", "--out", "city"]) == 1
     assert "city.key: is there already" in capsys.readouterr().err
+    assert main(["hotlist", "keygen", "--out", ""]) == 1
+    assert "names no file" in capsys.readouterr().err
