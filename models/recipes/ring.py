@@ -73,6 +73,8 @@ class Ring:
         """`count` samples drawn at random from those that are there."""
         self._drawn += count
         self._wanted.value = self._size + int(self._drawn / self._uses)
+        if not all(process.is_alive() for process in self._processes):
+            raise RuntimeError("a renderer died")
         index = rng.integers(min(self.made, self._size), size=count)
         return {
             name: _view(self._memory[name], self._size, shape, dtype)[index]

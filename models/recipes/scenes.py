@@ -122,7 +122,7 @@ def scene(rng: Random, fonts: Fonts, grounds: Backgrounds) -> Scene:
     count = rng.choice([0, 1, 2, 3], p=[0.15, 0.5, 0.25, 0.1])
     taken = [seen.corners for seen in made.plates]
     for _ in range(count):
-        wide = float(np.exp(rng.uniform(np.log(12), np.log(200))))
+        wide = float(np.exp(rng.uniform(np.log(15), np.log(200))))
         home = rng.integers(len(made.unsure)) if made.unsure and rng.random() < 0.6 else None
         if home is not None:  # on a real vehicle, as wide as a plate on it would be
             car = made.unsure[home]

@@ -52,7 +52,7 @@ def train(
     """
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
+    keras.utils.set_random_seed(args.seed)  # torch and numpy too
     rng = np.random.default_rng(args.seed)
     samples = Ring(spec, ring[0], fill, 1, args.seed, uses=ring[1])
     unseen_from = fill(np.random.default_rng(10_000 + args.seed))
