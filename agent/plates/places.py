@@ -16,9 +16,9 @@ GAP_S = 3.0
 """A track that begins this soon after another one was seen last may be the same vehicle, lost and
 found again: longer than the tracker coasts, shorter than it takes to drive round and come back."""
 
-AT_ONCE_S = 0.3
-"""Two places of one moment lie no further apart in time: a vehicle drives two plate widths in it.
-Cars of one lane leave the picture at one place, one after the other."""
+AT_ONCE_S = 1.0
+"""One vehicle that was boxed twice is at one place when its second box is told, this soon after the
+first was seen last. Cars of one lane leave the picture at one place too, but further apart."""
 
 STOOD_S = 900.0
 """A plate at the very place where it stood this long ago has not been away: a lorry that unloads
