@@ -450,14 +450,15 @@ def test_pi_camera_library_that_talks_does_not_spoil_the_pictures():
     source.close()
 
 
-def test_pi_camera_is_stopped_in_order():
+def test_pi_camera_is_stopped_in_order(monkeypatch):
+    monkeypatch.setattr("agent.capture.child._STOP_S", 10.0)  # a busy machine is slow, too
     source = picamera()
     frames = source.frames()
     next(frames)
     started_s = time.monotonic()
     source.close()
     frames.close()
-    assert time.monotonic() - started_s < 0.7  # it was asked, not killed
+    assert time.monotonic() - started_s < 9  # it was asked, not killed
 
 
 @pytest.mark.parametrize("number", ["", "x", "-1", "0; rm"])
