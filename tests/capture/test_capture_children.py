@@ -450,6 +450,10 @@ def test_pi_camera_library_that_talks_does_not_spoil_the_pictures():
     source.close()
 
 
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+    reason="interrupts are ignored here, as a shell has it for what runs in the background",
+)
 def test_pi_camera_is_stopped_in_order(monkeypatch):
     monkeypatch.setattr("agent.capture.child._STOP_S", 10.0)  # a busy machine is slow, too
     source = picamera()
