@@ -272,18 +272,19 @@ class Box:
             self.tell(CLOCK, "set", offset_ms=now.utc_ms - now.mono_ns // 1_000_000)
 
     def _look_at_disk(self) -> None:
-        why, given_up = self._disk_trouble(), self.outbox.evicted + self.writer.refused
+        given_up = self.outbox.evicted + self.writer.refused
+        why = self._disk_trouble(more=given_up > self._given_up)
+        self._given_up = given_up
         for event in self._disk.look(self._clock.now(), why, given_up):
             self._submit(event)
 
-    def _disk_trouble(self) -> str | None:
-        """The one word for what is wrong with keeping events; None while nothing is."""
-        given_up, self._given_up = self._given_up, self.outbox.evicted + self.writer.refused
+    def _disk_trouble(self, *, more: bool) -> str | None:
+        """The one word for what is wrong with keeping events; `more` were given up since."""
         if self.outbox.take_set_aside():
             return "damaged"
         if self.writer.error is not None:
             return "failing"
-        if self._given_up > given_up:
+        if more:
             return "outbox-full"
         free = disk_free_percent(self._state)
         return "disk-full" if free is not None and free < _DISK_FREE_PERCENT else None

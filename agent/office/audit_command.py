@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from agent.config.model import BrokerConfig
 from agent.errors import UsageError
+from agent.topics import ROOT
 
 if TYPE_CHECKING:
     from agent.office.ledger import Ledger, Stream
     from agent.office.subscription import Subscription
 
-_TOPIC = "sm/1/+/+/e/#"
+_TOPIC = ROOT.format(site="+", box="+") + "/e/#"
 _SHOWN = 5  # ranges of missing numbers in the table
 _LOOK_S = 0.5
 

@@ -4,38 +4,43 @@ from __future__ import annotations
 
 from agent.config.model import BrokerConfig
 from agent.kinds import FORMAT_VERSION
+from agent.topics import ROOT
 
 
 def event_topic(broker: BrokerConfig, site: str, box: str, camera: str, kind: str) -> str:
     """Where an event goes: the default tree, or the broker's own template filled in."""
     if broker.topic is None:
-        return f"sm/1/{site}/{box}/e/{camera}/{_path(kind)}"
+        return f"{_root(site, box)}/e/{camera}/{_path(kind)}"
     return _filled(broker.topic, site, box, camera, kind)
 
 
 def state_topic(broker: BrokerConfig, site: str, box: str, channel: str) -> str:
     """Where `status`, `health` and `about` go."""
     if broker.topic is None:
-        return f"sm/1/{site}/{box}/{channel}"
+        return f"{_root(site, box)}/{channel}"
     return _filled(broker.topic, site, box, "_box", channel)
 
 
 def command_filter(site: str, box: str) -> str:
     """Where commands come from; on every broker that has any, whatever its topic template."""
-    return f"sm/1/{site}/{box}/cmd/+/+"
+    return f"{_root(site, box)}/cmd/+/+"
 
 
 def command_of(site: str, box: str, topic: str) -> tuple[str, str] | None:
     """Who asks, and what; None for a topic that `command_filter` does not ask for."""
-    levels = topic.split("/")
-    if len(levels) != 7 or levels[:5] != ["sm", "1", site, box, "cmd"]:
+    levels, place = topic.split("/"), f"{_root(site, box)}/cmd".split("/")
+    if len(levels) != len(place) + 2 or levels[:-2] != place:
         return None
-    return levels[5], levels[6]
+    return levels[-2], levels[-1]
 
 
 def reply_topic(site: str, box: str, channel: str) -> str:
     """Where the answer goes; `channel` is that of the reply."""
-    return f"sm/1/{site}/{box}/{channel}"
+    return f"{_root(site, box)}/{channel}"
+
+
+def _root(site: str, box: str) -> str:
+    return ROOT.format(site=site, box=box)
 
 
 def enveloped(st: str, sq: int, body: bytes) -> bytes:

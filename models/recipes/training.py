@@ -95,14 +95,13 @@ def save(path: Path, model: keras.Model, optimizer: torch.optim.Optimizer, step:
     path.with_suffix(".new").replace(path)
 
 
-def load(path: Path, model: keras.Model, optimizer: torch.optim.Optimizer | None) -> int:
+def load(path: Path, model: keras.Model, optimizer: torch.optim.Optimizer) -> int:
     """Steps done so far; 0 where there is no checkpoint."""
     if not path.is_file():
         return 0
     state = torch.load(path, weights_only=True)
     set_weights(model, state["weights"])
-    if optimizer is not None:
-        optimizer.load_state_dict(state["optimizer"])
+    optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])
 
 

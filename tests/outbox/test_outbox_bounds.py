@@ -2,7 +2,6 @@
 
 import sqlite3
 
-import pytest
 from letters import letter
 
 from agent.clock import ManualClock
@@ -10,27 +9,7 @@ from agent.config.model import OutboxConfig
 from agent.outbox.outbox import Outbox
 from agent.records import Priority
 
-NOW_MS = 1_764_000_000_000
 HOUR_S = 3600
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(utc_ms=NOW_MS)
-
-
-@pytest.fixture
-def make(tmp_path, clock):
-    made = []
-
-    def build(brokers=("office",), **config):
-        wants = {broker: lambda _: True for broker in brokers}
-        made.append(Outbox(tmp_path / "outbox.db", wants, OutboxConfig(**config), clock))
-        return made[-1]
-
-    yield build
-    for outbox in made:
-        outbox.close()
 
 
 def stored(tmp_path, query="SELECT count(*) FROM message"):

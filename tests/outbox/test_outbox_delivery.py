@@ -6,35 +6,11 @@ import sqlite3
 import pytest
 from letters import letter
 
-from agent.clock import ManualClock
-from agent.config.model import OutboxConfig
-from agent.outbox.outbox import Outbox
 from agent.records import Message, Priority
-
-NOW_MS = 1_764_000_000_000
 
 
 def everything(_message):
     return True
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(utc_ms=NOW_MS)
-
-
-@pytest.fixture
-def make(tmp_path, clock):
-    made = []
-
-    def build(brokers=None, **config):
-        brokers = brokers or {"office": everything}
-        made.append(Outbox(tmp_path / "outbox.db", brokers, OutboxConfig(**config), clock))
-        return made[-1]
-
-    yield build
-    for outbox in made:
-        outbox.close()
 
 
 def numbers(rows):

@@ -2,13 +2,10 @@
 
 import json
 
-import pytest
 from letters import letter
 
 from agent.clock import ManualClock
-from agent.config.model import OutboxConfig
 from agent.kinds import LOST
-from agent.outbox.outbox import Outbox
 from agent.privacy.privacy import Privacy
 from agent.records import Event, Moment, Phase, Priority
 
@@ -32,28 +29,6 @@ def account(loss):
 
 
 account.number = 10**9
-
-
-@pytest.fixture
-def clock():
-    return ManualClock(utc_ms=NOW_MS)
-
-
-@pytest.fixture
-def make(tmp_path, clock):
-    made = []
-
-    def build(brokers=("office",), at=clock, **config):
-        def wants(broker):
-            return lambda message: message.broker in ("", broker)
-
-        takers = {broker: wants(broker) for broker in brokers}
-        made.append(Outbox(tmp_path / "outbox.db", takers, OutboxConfig(**config), at))
-        return made[-1]
-
-    yield build
-    for outbox in made:
-        outbox.close()
 
 
 def told(outbox, broker="office"):
