@@ -119,7 +119,8 @@ def _light(rng: Random, plate: Rgb) -> Rgb:
     along = (x / w - 0.5) * np.cos(angle) + (y / h - 0.5) * np.sin(angle)
     if kind < 0.2:
         dim = 1 / (1 + np.exp(-(along - rng.uniform(-0.4, 0.4)) * rng.uniform(8, 60)))
-        light = rng.uniform(0.35, 0.8) + (1 - rng.uniform(0.35, 0.8)) * dim
+        shade = rng.uniform(0.35, 0.8)
+        light = shade + (1 - shade) * dim
         return np.clip(plate * light[..., None], 0, 255).astype(np.uint8)
     if kind < 0.36:
         light = 1 + along * rng.uniform(0.2, 1.0)

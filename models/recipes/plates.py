@@ -351,7 +351,7 @@ def _left_flag(
 
 
 def kyrgyz(rng: Random, fonts: Fonts) -> Plate:
-    region = f"{rng.integers(1, 12):02d}"
+    region = f"{rng.integers(1, 10):02d}"
     groups = [_pick(rng, _DIGITS, 3), _pick(rng, _LETTERS, 3 if rng.random() < 0.85 else 2)]
     alphabet = fonts.alphabet(rng, 0.5)
     paper, ink = _paper(rng, ((1.0, WHITE, BLACK),))
@@ -381,7 +381,7 @@ def kyrgyz(rng: Random, fonts: Fonts) -> Plate:
 
 def tajik(rng: Random, fonts: Fonts) -> Plate:
     groups = [_pick(rng, _DIGITS, 4), _pick(rng, _LETTERS, 2)]
-    region = f"{rng.integers(1, 10):02d}"
+    region = f"{rng.integers(1, 9):02d}"
     alphabet = fonts.alphabet(rng, 0.5)
     paper, ink = _paper(rng, ((1.0, WHITE, BLACK),))
     canvas = Canvas(rng, 520, 112, paper)

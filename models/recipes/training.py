@@ -28,6 +28,9 @@ def arguments(what: str, *, steps: int, batch: int) -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=steps)
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="faster where the CPU has it (avx512_bf16, amx)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     return parser
 
@@ -67,7 +70,8 @@ def train(
     while step < args.steps:
         for group in optimizer.param_groups:
             group["lr"] = PEAK_RATE * rate(step, args.steps)
-        value = loss(model, samples.batch(rng, args.batch), rng)
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16):
+            value = loss(model, samples.batch(rng, args.batch), rng)
         optimizer.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
