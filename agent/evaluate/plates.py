@@ -9,17 +9,15 @@ import numpy as np
 from agent.detect.detector import Detector
 from agent.evaluate.labelled import Labelled, in_pixels
 from agent.evaluate.scoring import Found
-from agent.plates.finder import FoundPlate, PlateFinder, around
+from agent.plates.finder import SAME_PLATE, FoundPlate, PlateFinder, around
 from agent.plates.grammar import load_grammars
 from agent.plates.places import overlap
 from agent.plates.reader import PlateReader
 from agent.plates.straighten import Corners
 from agent.plates.vote import Vote
+from agent.plates.watch import ROOM, wider
 from agent.records import VEHICLES, Box, Frame, Picture
 
-_SAME = 0.3  # overlap of one plate's boxes in two looks
-_NO_PLATE = 0.5  # from here on what was found is more likely no plate
-_ROOM = 0.1  # of a vehicle's box on each side: plates hang at its lower edge
 _PLATE_SHARE = 0.35  # of a vehicle's width: no plate is wider
 
 
@@ -46,8 +44,8 @@ class PlateEyes:
             if plate.width_px >= self._finder.smallest_px  # what is narrower was imagined
         ]
         for plate in _apart(self._closer(picture, plate) for plate in _apart(seen)):
-            not_plate, text, q = self._read(picture, plate.corners)
-            if not_plate < _NO_PLATE:
+            is_plate, text, q = self._read(picture, plate.corners)
+            if is_plate:
                 box = in_pixels(plate.box, labelled)
                 yield Found(cls="plate", xyxy_px=box, score=plate.score, text=text, q=q)
 
@@ -65,28 +63,27 @@ class PlateEyes:
             box = found.box
             widest_px = _PLATE_SHARE * box.width * frame.picture.width_px
             if found.kind in VEHICLES and widest_px >= self._finder.smallest_px:
-                x, y = _ROOM * box.width, _ROOM * box.height
-                yield Box(x0=box.x0 - x, y0=box.y0 - y, x1=box.x1 + x, y1=box.y1 + y)
+                yield wider(box, ROOM)
 
     def _closer(self, picture: Picture, plate: FoundPlate) -> FoundPlate:
         """The same plate at the scale at which a track's later looks see it."""
         again = self._finder.find(picture, around(plate.box))
         best = max(again, key=lambda one: overlap(one.box, plate.box), default=plate)
-        return best if overlap(best.box, plate.box) >= _SAME else plate
+        return best if overlap(best.box, plate.box) >= SAME_PLATE else plate
 
-    def _read(self, picture: Picture, corners: Corners) -> tuple[float, str | None, float]:
-        """How probably it is none, the likeliest text of all grammars, how probable that is."""
+    def _read(self, picture: Picture, corners: Corners) -> tuple[bool, str | None, float]:
+        """Whether it is one, the likeliest text of all grammars, how probable that is."""
         view = self._reader.read(picture, corners)
         vote = Vote(self._grammars)
         vote.add(view)
         verdict = vote.verdict()
-        return view.not_plate, verdict.texts[0].text if verdict.texts else None, verdict.score
+        return view.is_plate, verdict.texts[0].text if verdict.texts else None, verdict.score
 
 
 def _apart(plates: Iterable[FoundPlate]) -> list[FoundPlate]:
     """Those that do not lie on a better one, best first."""
     kept: list[FoundPlate] = []
     for plate in sorted(plates, key=lambda plate: -plate.score):
-        if all(overlap(plate.box, other.box) < _SAME for other in kept):
+        if all(overlap(plate.box, other.box) < SAME_PLATE for other in kept):
             kept.append(plate)
     return kept

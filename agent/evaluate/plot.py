@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from html import escape
 
 from agent.evaluate.plate_scoring import CurvePoint
 
@@ -62,8 +63,4 @@ def _y(share: float) -> float:
 
 
 def _text(x: float, y: float, words: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}">{_escaped(words)}</text>'
-
-
-def _escaped(words: Iterable[str]) -> str:
-    return "".join({"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(char, char) for char in words)
+    return f'<text x="{x:.1f}" y="{y:.1f}">{escape(words)}</text>'

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from agent import durable
 from agent.errors import HotlistError
 from agent.hotlist.hotlist import Hotlist
 
@@ -79,6 +80,8 @@ class _Place:
         self._source = source
         self._copy = folder / f"{source.name}{_SUFFIX}"
         self._hotlist: Hotlist | None = None
+        self._kept: Hotlist | None = None  # was in force, and is again if the clock lets it
+        self._unkept: bytes | None = None  # what could not be copied yet
         self._newest = (0, "")  # version and sha256 of the newest ever taken
         self._looked = False
         self._taken: _Stamp | None = None  # of the file that was taken last
@@ -89,18 +92,21 @@ class _Place:
         return hotlist if hotlist and not self._fault(hotlist, utc_ms) else None
 
     def look(self, utc_ms: int) -> list[News]:
-        kept = None if self._looked else self._restored(utc_ms)
+        if not self._looked:
+            self._kept = self._opened_copy()
+        kept = self._restored(utc_ms)
         stamp = _stamp(self._source.file)
         news = self._ended(stamp, utc_ms)
         if self._hotlist is None or stamp != self._taken:
             news += self._take(stamp, utc_ms)
-        if kept and self._taken is None:
+        if self._unkept is not None:
+            self._keep(self._unkept)
+        if kept and all(each.why != "loaded" for each in news):
             news.append(self._news("kept", kept))
         self._looked = True
         return news
 
-    def _restored(self, utc_ms: int) -> Hotlist | None:
-        """What was in force when the box went down is in force again, if it still may be."""
+    def _opened_copy(self) -> Hotlist | None:
         if not self._copy.exists():
             return None
         try:
@@ -109,9 +115,15 @@ class _Place:
             _log.info("hotlist %s: the kept copy is of no use: %s", self.name, error)
             return None
         self._newest = (hotlist.version, hotlist.sha256)
-        if not self._fault(hotlist, utc_ms):
-            self._hotlist = hotlist
-        return self._hotlist
+        return hotlist
+
+    def _restored(self, utc_ms: int) -> Hotlist | None:
+        """What was in force when the box went down is in force again, once the clock lets it."""
+        kept = self._kept
+        if kept is None or self._fault(kept, utc_ms):
+            return None
+        self._hotlist, self._kept = kept, None
+        return kept
 
     def _ended(self, stamp: _Stamp, utc_ms: int) -> list[News]:
         """The list in force has come to its end."""
@@ -120,7 +132,7 @@ class _Place:
         if not hotlist or not fault:
             return []
         _log.warning("hotlist %s: version %d %s", self.name, hotlist.version, fault)
-        self._hotlist = None
+        self._hotlist, self._kept = None, hotlist  # a clock that has leapt may come back
         if stamp == self._taken:  # still in its file, which will be refused for the same
             self._told = (stamp, fault.why)
         return [self._news(fault.why, hotlist)]
@@ -138,7 +150,7 @@ class _Place:
             left = "the one before stays in force" if self._hotlist else "none is in force"
             _log.warning("hotlist %s: %s: %s; %s", self.name, self._source.file, error, left)
             return [News(hotlist=self.name, why=f"refused-{error.why}")]
-        self._taken, self._told = stamp, None
+        self._taken, self._told, self._kept = stamp, None, None
         before = self._hotlist if self._looked else None
         if before and before.sha256 == hotlist.sha256:  # only touched
             return []
@@ -165,13 +177,15 @@ class _Place:
         return hotlist, content
 
     def _keep(self, content: bytes) -> None:
-        part = self._copy.with_suffix(".part")
         try:
-            part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            part.write_bytes(content)
-            part.replace(self._copy)
+            self._copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.replace(self._copy, content)
         except OSError as error:
-            _log.warning("hotlist %s: no copy can be kept: %s", self.name, error)
+            if self._unkept is None:
+                _log.warning("hotlist %s: no copy can be kept so far: %s", self.name, error)
+            self._unkept = content
+        else:
+            self._unkept = None
 
     def _fault(self, hotlist: Hotlist, utc_ms: int) -> HotlistError | None:
         try:

@@ -21,8 +21,8 @@ from tuf.api.metadata import Metadata, TargetFile
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from agent.clock import BUILT_UTC_MS
+from agent.durable import replace
 from agent.errors import UpdateError
-from agent.ota.durable import replace
 from agent.ota.release import RELEASES, Release, from_json
 
 MODEL_LIMIT_BYTES = 200_000_000

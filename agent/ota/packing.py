@@ -10,9 +10,9 @@ import re
 import tarfile
 from pathlib import Path
 
+from agent.durable import sync_folder, write
 from agent.errors import UpdateError
 from agent.infer.package import load_package
-from agent.ota.durable import sync_folder, write
 
 _MEMBER = re.compile(
     r"model\.toml|[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\.tflite|golden/[\w-]{1,99}\.npz"

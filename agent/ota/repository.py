@@ -34,9 +34,9 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization import DeserializationError
 
+from agent.durable import replace as write_whole
 from agent.errors import UpdateError
 from agent.infer.package import read_card
-from agent.ota.durable import replace as write_whole
 from agent.ota.packing import pack
 from agent.ota.release import RELEASES, Release, from_json, to_json
 

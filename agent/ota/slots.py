@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.ota.durable import point, replace, sync_folder
+from agent.durable import point, replace, sync_folder
 from agent.ota.packing import unpack
 
 _SLOTS = ("a", "b")

@@ -23,10 +23,12 @@ CLOSER_PX = 48
 """Narrower plates, in pixels of the input, gain by a closer look: a corner is found to about a
 pixel of the input, which is then more than a tenth of a character's width."""
 
+SAME_PLATE = 0.3
+"""Overlap of one plate's boxes in two looks at one picture."""
+
 _UNIT_PX = 16.0  # sizes are natural logarithms of parts of this
 _LOGS = (-2.0, 3.5)  # of a size: 2 to 530 px; what lies outside is noise
 _IOU = 0.3  # two plates do not overlap; two peaks on one plate do
-_SAME = 0.3  # overlap of one plate's boxes in two looks
 _EDGE = 0.01  # of the view: a plate that comes so near to its edge goes on behind it
 _MOST = 24  # plates a look: more peaks are noise
 _CLOSER_VIEW = 4.0  # plate widths across: a plate is then 80 px wide, with what is around it
@@ -119,7 +121,7 @@ class PlateFinder:
             return plate
         overlaps = iou_matrix(_xyxy([plate.box]), _xyxy([one.box for one in again]))[0]
         best = int(np.argmax(overlaps))
-        if overlaps[best] < _SAME:
+        if overlaps[best] < SAME_PLATE:
             return plate
         return replace(again[best], score=max(plate.score, again[best].score))
 

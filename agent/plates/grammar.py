@@ -37,10 +37,9 @@ _ALIKE = {"O": "0", "0": "O", "I": "1", "1": "I"}  # one shape in many fonts: ty
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """One text form of a pattern and where its second line may begin (0: there is none)."""
+    """One text form of a pattern, on one line or two."""
 
     units: tuple[Unit, ...]
-    breaks: tuple[int, ...]
 
     @property
     def length(self) -> int:
@@ -53,7 +52,6 @@ class Pattern:
 
     name: str
     prior: float  # natural log
-    layouts: tuple[str, ...]
     forms: tuple[Form, ...]
     least_digits: int
 
@@ -259,22 +257,19 @@ def _pattern(path: Path, raw: Any, alphabets: Mapping[str, Unit]) -> Pattern:
     prior = float(_get(path, raw, "prior", int | float, "a natural logarithm"))  # type: ignore[arg-type]
     if not isfinite(prior) or prior > 0:
         raise ModelError(f"{path}: prior of {name} is {prior}; it must be 0 or less")
-    layouts = tuple(_get(path, raw, "layouts", list, "a list of texts"))
-    breaks: dict[tuple[Unit, ...], list[int]] = {}
-    for layout in layouts:
-        units, second = _layout(path, layout, alphabets)
-        breaks.setdefault(units, []).append(second)
-    if not breaks:
+    layouts = _get(path, raw, "layouts", list, "a list of texts")
+    if not layouts:
         raise ModelError(f"{path}: layouts of {name} is empty; name at least one")
-    forms = tuple(Form(units=units, breaks=tuple(where)) for units, where in breaks.items())
+    distinct = dict.fromkeys(_layout(path, layout, alphabets) for layout in layouts)
+    forms = tuple(Form(units=units) for units in distinct)
     least_digits = raw.get("least_digits", 0)
     if type(least_digits) is not int or not 0 <= least_digits <= min(f.length for f in forms):
         raise ModelError(f"{path}: least_digits of {name} is {least_digits!r}; it must fit in")
-    return Pattern(name=name, prior=prior, layouts=layouts, forms=forms, least_digits=least_digits)
+    return Pattern(name=name, prior=prior, forms=forms, least_digits=least_digits)
 
 
-def _layout(path: Path, layout: Any, alphabets: Mapping[str, Unit]) -> tuple[tuple[Unit, ...], int]:
-    """Units of one layout and the position at which its second line begins, 0 for one line."""
+def _layout(path: Path, layout: Any, alphabets: Mapping[str, Unit]) -> tuple[Unit, ...]:
+    """Units of one layout; a second line may begin anywhere inside it."""
     units: list[Unit] = []
     second = 0
     for char in layout if isinstance(layout, str) else "":
@@ -292,7 +287,7 @@ def _layout(path: Path, layout: Any, alphabets: Mapping[str, Unit]) -> tuple[tup
     length = sum(len(unit[0]) for unit in units)
     if not 0 < length <= SLOTS or second == length > 0:
         raise ModelError(f"{path}: layout {layout!r}; it must give 1 to {SLOTS} characters a plate")
-    return tuple(units), second
+    return tuple(units)
 
 
 def _distinct(path: Path, patterns: tuple[Pattern, ...]) -> None:

@@ -5,6 +5,7 @@ Bounded, in memory only, and forgotten by the frames' own time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
 
@@ -28,7 +29,8 @@ FORGOTTEN_S = 600.0
 """A place of painted text that has shown none for so long is free again: cameras are turned."""
 
 PAINTED = 2
-"""Vehicles that have driven past under the same text, before it is taken for the scene's."""
+"""Vehicles that have driven past under the same text, or times that it was looked at in vain,
+before it is taken for the scene's."""
 
 HEIGHTS = 3.0
 """Of a plate's box that count as one width: between a long plate's 4.6 and a square one's 1.5."""
@@ -51,6 +53,10 @@ def holds(box: Box, point: tuple[float, float]) -> bool:
     return box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1
 
 
+def _covers(outer: Box, inner: Box) -> bool:
+    return holds(outer, (inner.x0, inner.y0)) and holds(outer, (inner.x1, inner.y1))
+
+
 def widths_apart(a: Box, b: Box) -> float:
     """Distance of two plates' centres, in plate widths."""
     (ax, ay), (bx, by) = a.center, b.center
@@ -63,6 +69,7 @@ class _Text:
     box: Box
     weight: int
     last_ns: int
+    alone: bool
 
 
 class Scenery:
@@ -71,16 +78,32 @@ class Scenery:
     def __init__(self) -> None:
         self._texts: list[_Text] = []
 
-    def note(self, box: Box, now_ns: int, *, weight: int = 1) -> None:
-        """Text stood still here while what it was taken for drove on."""
+    def note(self, box: Box, now_ns: int, *, alone: bool = False) -> None:
+        """Text stood still here while what it was taken for drove on.
+
+        `alone`: it was taken for nobody's, and said nothing. So does the plate of a car at a
+        barrier that the detector does not see: such text counts only as long as it stays.
+        """
         for text in self._texts:
             if overlap(text.box, box) >= _SAME_PLACE:
-                text.weight += weight
+                text.weight += 1
                 text.last_ns = now_ns
+                text.alone &= alone
                 return
-        self._texts.append(_Text(box, weight, now_ns))
+        self._texts.append(_Text(box, 1, now_ns, alone))
         self._texts.sort(key=lambda text: -text.last_ns)
         del self._texts[_MOST:]
+
+    def looked(self, region: Box, found: Sequence[Box], hidden: Sequence[Box]) -> None:
+        """All text of `region` is in `found`, but for what vehicles hide: text alone is gone."""
+        self._texts = [
+            text
+            for text in self._texts
+            if not text.alone
+            or not _covers(region, text.box)
+            or any(overlap(text.box, box) >= _SAME_PLACE for box in found)
+            or any(overlap(text.box, box) > 0 for box in hidden)
+        ]
 
     def holds(self, box: Box, now_ns: int) -> bool:
         """Whether text found here is the scene's; being found keeps it so."""

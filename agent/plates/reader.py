@@ -31,6 +31,11 @@ class View:
     width_px: float  # of the plate, in the full-resolution picture
 
     @property
+    def is_plate(self) -> bool:
+        """Whether it is one more probably than not."""
+        return self.not_plate < 0.5
+
+    @property
     def quality(self) -> float:
         """What makes one view of a plate better than another of the same: sharp pixels across."""
         return self.sharpness * self.width_px

@@ -57,11 +57,6 @@ class Vote:
     def __len__(self) -> int:
         return len(self._views)
 
-    @property
-    def best_quality(self) -> float:
-        """Of the best view so far; 0 without any."""
-        return max((view.quality for view in self._views), default=0.0)
-
     def add(self, view: View) -> None:
         """Take a view in; of more than MOST_VIEWS the worst is forgotten."""
         self._verdict = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from agent.infer.model import Model
-from agent.plates.finder import FoundPlate, PlateFinder, around
+from agent.plates.finder import SAME_PLATE, FoundPlate, PlateFinder, around
 from agent.plates.grammar import Grammars, load_grammars
-from agent.plates.places import NS, PAINTED, Arrival, Passages, Scenery, holds, overlap
+from agent.plates.places import NS, Arrival, Passages, Scenery, holds, overlap
 from agent.plates.reader import PlateReader
 from agent.plates.straighten import sharpness
 from agent.plates.vehicle import LEAST_VOTES, Vehicle
@@ -33,12 +33,12 @@ ENOUGH = 0.7
 """Probability from which a text that never became sure is told all the same when its vehicle has
 gone; its score says how far to trust it. Below it the plate was seen, but not read."""
 
-_NO_PLATE = 0.5  # from here on what was found is more likely no plate
+ROOM = 0.1
+"""Of a vehicle's box on each side: boxes lag, plates hang at the lower edge."""
+
 _LIKELY_SHARE = 0.22  # of a vehicle's width is its plate's, until that was found
-_ROOM = 0.1  # of a vehicle's box on each side: boxes lag, plates hang at the lower edge
 _OWN = 0.05  # the same, for whose plate it is
 _SAME_TRACK = 0.1  # overlap of a plate with the track of a plate
-_SAME_PLATE = 0.3  # overlap of one plate's boxes in two looks at one frame
 _SAMPLE_PX = (240, 96)  # of brightness are enough to tell how sharp a vehicle is
 _IDLE_S = 1.0  # between looks for plates outside vehicles while nothing moves there
 _MOVING = 4.0  # times as urgent is a part of the picture in which something moves
@@ -95,7 +95,9 @@ class PlateWatch:
         vehicles = [each.box for each in detections if each.kind in VEHICLES]
         vehicles += self._vehicle_boxes()
         for tile in self._due_tile(frame, vehicles, moving):
-            found += _new(self._finder.find(picture, tile), found)
+            shown = self._finder.find(picture, tile)
+            self._scenery.looked(tile, [each.box for each in shown], vehicles)
+            found += _new(shown, found)
         return [
             Detection(kind="plate", score=each.score, box=each.box)
             for each in found
@@ -214,7 +216,7 @@ class PlateWatch:
         if expected is not None and known:
             region = around(expected)
         else:
-            region = _wider(vehicle.track.box, _ROOM)
+            region = wider(vehicle.track.box, ROOM)
         closer = 0 if known else min(1, self._left() - 2)
         owned = self._sorted_out(self._finder.find(looks.picture, region, closer=closer))
         mine = owned.pop(vehicle.track.track_id, [])
@@ -228,7 +230,7 @@ class PlateWatch:
             around_it = [
                 (vehicle.track.box.area, number)
                 for number, vehicle in self._vehicles.items()
-                if not vehicle.is_plate and holds(_wider(vehicle.track.box, _OWN), plate.box.center)
+                if not vehicle.is_plate and holds(wider(vehicle.track.box, _OWN), plate.box.center)
             ]
             alone = [
                 (-overlap(vehicle.track.box, plate.box), number)
@@ -258,7 +260,7 @@ class PlateWatch:
         if strange or not self._left():
             return False
         view = self._reader.read(looks.picture, found.corners)
-        if view.not_plate >= _NO_PLATE:
+        if not view.is_plate:
             return False
         quality = looks.sharpness(found.box) * found.width_px
         vehicle.see(found, view, quality, looks.now_ns)
@@ -302,7 +304,7 @@ class PlateWatch:
                 return []  # by now its vehicle was seen, and is read itself
             if not vehicle.track.moved and not sure:
                 # Text that belongs to no vehicle, stands still and says nothing.
-                self._scenery.note(box, vehicle.track.last_mono_ns, weight=PAINTED)
+                self._scenery.note(box, vehicle.track.last_mono_ns, alone=True)
                 return []
         enough = ENOUGH if verdict.votes >= LEAST_VOTES else self._calibration.sure
         if verdict.texts and verdict.score >= enough:
@@ -374,7 +376,7 @@ class _Looks:
 
 def _new(found: Iterable[FoundPlate], known: Sequence[FoundPlate]) -> list[FoundPlate]:
     """Those of `found` that are none of `known`."""
-    return [f for f in found if all(overlap(f.box, k.box) < _SAME_PLATE for k in known)]
+    return [f for f in found if all(overlap(f.box, k.box) < SAME_PLATE for k in known)]
 
 
 def _ahead(track: Track, seconds: float) -> Box:
@@ -386,10 +388,10 @@ def _ahead(track: Track, seconds: float) -> Box:
 
 def _inside(box: Box, others: Iterable[Box]) -> bool:
     """Whether its centre lies in one of them."""
-    return any(holds(_wider(other, _OWN), box.center) for other in others)
+    return any(holds(wider(other, _OWN), box.center) for other in others)
 
 
-def _wider(box: Box, share: float) -> Box:
+def wider(box: Box, share: float) -> Box:
     """`box` with this share of its sides more on each side."""
     across, down = share * box.width, share * box.height
     return Box(x0=box.x0 - across, y0=box.y0 - down, x1=box.x1 + across, y1=box.y1 + down)

@@ -142,7 +142,17 @@ def test_shelf_clock_that_steps_back_ends_a_list_and_brings_it_again(office, she
     box = shelf()
     box.look(NOW_MS)
     assert whys(box, NOW_MS - DAY_MS) == ["future"]
-    assert whys(box) == ["loaded"]
+    assert (whys(box), versions(box)) == (["kept"], [1])
+    assert whys(box, NOW_MS + MINUTE_MS) == []
+
+
+def test_shelf_after_a_restart_in_1970_with_a_spoilt_file_waits_for_the_clock(office, shelf):
+    file = office.make(PLATE, version=4)
+    shelf().look(NOW_MS)
+    spoil(file)
+    box = shelf()
+    assert (whys(box, 12_345), versions(box, 12_345)) == (["refused-signature"], [])
+    assert (whys(box), versions(box)) == (["kept"], [4])
 
 
 def test_shelf_after_a_restart_loads_the_same_list_again(office, shelf):
@@ -202,6 +212,9 @@ def test_shelf_that_cannot_keep_a_copy_goes_on(office, shelf):
     (office.folder / "kept").write_text("a file in the way")
     box = shelf()
     assert (whys(box), versions(box)) == (["loaded"], [1])
+    (office.folder / "kept").unlink()
+    box.look(NOW_MS + MINUTE_MS)
+    assert [path.name for path in (office.folder / "kept").iterdir()] == ["stolen.list"]
 
 
 def test_shelf_several_lists_are_kept_apart(office):

@@ -12,6 +12,7 @@ from agent.plates.places import (
     FORGOTTEN_S,
     GAP_S,
     NS,
+    PAINTED,
     STOOD_S,
     Arrival,
     Passages,
@@ -113,7 +114,8 @@ def test_scenery_holds_text_that_two_vehicles_left_behind():
 
 def test_scenery_forgets_what_is_no_longer_there():
     scenery = Scenery()
-    scenery.note(HERE, 0, weight=2)
+    for _ in range(PAINTED):
+        scenery.note(HERE, 0)
     assert scenery.holds(HERE, ns(FORGOTTEN_S - 1))
     assert scenery.holds(HERE, ns(2 * FORGOTTEN_S - 2))  # it was seen again
     assert not scenery.holds(HERE, ns(3 * FORGOTTEN_S))
@@ -123,8 +125,27 @@ def test_scenery_is_bounded():
     scenery = Scenery()
     for number in range(500):
         x = number / 500
-        scenery.note(Box(x0=x, y0=0, x1=x + 0.001, y1=0.1), number, weight=2)
+        scenery.note(Box(x0=x, y0=0, x1=x + 0.001, y1=0.1), number)
     assert len(scenery._texts) <= 64
+
+
+@pytest.mark.parametrize(
+    ("alone", "found", "hidden", "held"),
+    [
+        (True, [], [], False),  # a car that stood at a barrier has left it
+        (True, [HERE], [], True),
+        (True, [], [replace(HERE, y0=0.3)], True),  # behind a vehicle nobody can tell
+        (False, [], [], True),  # seen while vehicles drove past, perhaps smaller than a tile shows
+    ],
+)
+def test_scenery_alone_is_let_go_once_it_is_not_where_it_was(alone, found, hidden, held):
+    scenery = Scenery()
+    for _ in range(PAINTED):
+        scenery.note(HERE, 0, alone=alone)
+    scenery.looked(THERE, [], [])  # elsewhere
+    assert scenery.holds(HERE, ns(1))
+    scenery.looked(Box(x0=0.3, y0=0.5, x1=0.6, y1=0.8), found, hidden)
+    assert scenery.holds(HERE, ns(2)) == held
 
 
 boxes = st.builds(

@@ -93,7 +93,6 @@ def test_vote_keeps_the_best_views_only():
     random.Random(3).shuffle(mixed)
     vote = vote_of(*mixed)
     assert len(vote) == MOST_VIEWS
-    assert vote.best_quality == pytest.approx(50 + MOST_VIEWS - 1)
     assert vote.verdict().texts[0].text == TEXT
     assert vote.verdict().score > 0.99
 

@@ -139,6 +139,20 @@ def test_watch_text_that_is_no_plate_is_never_told_and_soon_left_alone():
     assert sum(scene.costs) <= 66  # one tile a second
 
 
+def test_watch_plate_where_one_stood_that_said_nothing_is_read():
+    """A barrier: both cars wait at one place, and the detector sees neither."""
+
+    def path(begin, end):
+        return lambda t: (700.0, 300.0) if begin <= t < end else None
+
+    scene = street(
+        Thing(number=9, path=path(0, 30), size=(0, 0)),
+        Thing(number=2, path=path(60, 90), size=(0, 0)),
+    )
+    scene.play(120)
+    assert scene.close() == ["75B456DA"]
+
+
 def test_watch_clock_in_the_picture_is_no_plate_though_it_reads_like_one():
     """Its digits change each second, and cars drive past behind it."""
 
