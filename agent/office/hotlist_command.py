@@ -170,6 +170,9 @@ def _make(args: argparse.Namespace) -> int:
         f"{args.out}: list {args.name}, version {version}, {_counted(sheet)}, "
         f"expires {_day(made_ms + life_ms)}, {len(content)} bytes"
     )
+    outlast = sum(one.expires_ms > made_ms + life_ms for one in sheet.sought)
+    if outlast:
+        print(f"{outlast} of them are sought for longer than the list lasts: make it again by then")
     print(f"sealed to {', '.join(recipients)}")
     print(_false_hits(len(sheet.sought), args.cars, _reader_figures()))
     return 0

@@ -27,6 +27,7 @@ COLUMNS = ("plate", "country", "case", "reason", "expires")
 
 _HOME = "UZ"
 _LATIN = str.maketrans("АВЕКМНОРСТУХ", "ABEKMHOPCTYX")
+_ONE_SHAPE = str.maketrans("OI", "01")
 _DATES = ("%Y-%m-%d", "%d.%m.%Y")
 
 
@@ -34,7 +35,6 @@ _DATES = ("%Y-%m-%d", "%d.%m.%Y")
 class Sought:
     """One line that may stand in a list."""
 
-    line: int
     plate: PlateText
     case: str
     reason: str
@@ -76,7 +76,6 @@ def read_sheet(
             if name in seen:
                 raise _Wrong(f"{plate.text} is in line {seen[name]} already")
             sought = Sought(
-                line=line,
                 plate=plate,
                 case=_words(row["case"], "case number", CASE_LIMIT_CHARS, plate),
                 reason=_words(row["reason"], "reason", REASON_LIMIT_CHARS, plate),
@@ -144,6 +143,11 @@ def _plain(raw: str) -> str:
     return "".join(char for char in latin if not _is_gap(char))
 
 
+def _drawn(plain: str) -> str:
+    """One text for all that look the same."""
+    return plain.translate(_ONE_SHAPE)
+
+
 def _is_gap(char: str) -> bool:
     return char.isspace() or unicodedata.category(char) == "Pd"
 
@@ -166,7 +170,7 @@ def _words(text: str, name: str, limit: int, plate: PlateText) -> str:
         raise _Wrong(f"the {name} is missing")
     if len(text) > limit:
         raise _Wrong(f"the {name} has {len(text)} characters; at most {limit}")
-    if plate.text in _plain(text):
+    if _drawn(plate.text) in _drawn(_plain(text)):
         raise _Wrong(f"the {name} has the plate in it, and would tell it; leave it out there")
     return text
 

@@ -220,8 +220,8 @@ def _measured(readers: dict[str, tuple[float, Reader]], labels: Sequence[Labelle
             row.outcomes += outcomes
             row.elsewhere += elsewhere
             each = len(outcomes) if row.name.endswith("crops") else 1
-            row.cpu_ms += [cpu_ms / each] * each
-            row.wall_ms += [wall_ms / each] * each
+            row.cpu_ms += [cpu_ms / max(each, 1)] * each
+            row.wall_ms += [wall_ms / max(each, 1)] * each
     return rows
 
 
@@ -271,7 +271,7 @@ def _alike(outcomes: Sequence[Outcome]) -> int:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return sum(values) / max(len(values), 1)
 
 
 def _joined(lines: Sequence[dict[str, Any]]) -> str | None:

@@ -85,6 +85,8 @@ def test_make_mends_a_plate_and_prints_what_it_did(office, make, written, meant,
         ("01A123BC,,,theft,", "the case number is missing"),
         ("01A123BC,,1,,", "the reason is missing"),
         ("01A123BC,,1,sought: 01 a 123 вс,", "the reason has the plate in it"),
+        ("01A103BC,,1,sought: 01 A 1O3 BC,", "the reason has the plate in it"),
+        ("01A123BC,,O1A123BC,theft,", "the case number has the plate in it"),
         (f"01A123BC,,{'7' * 61},theft,", "the case number has 61 characters; at most 60"),
         ("01A123BC,XX,1,theft,", "no plates are known of country XX; of UZ, "),
         ("01A123BC,,1,theft,soon", "soon is no date; write it as 2026-01-31"),
@@ -146,7 +148,9 @@ def test_make_of_what_is_no_such_table_is_one_line(make, table, encoding, said):
 
 def test_make_entry_may_end_before_or_after_the_list(office, make):
     table = f"{HEAD}01A123BC,,1,x,{date(1)}\n75B777AA,,2,x,{date(28)}\n30C555CC,,3,x,\n"
-    assert make(table, "--expires", "2d")[0] == 0
+    code, out, _ = make(table, "--expires", "2d")
+    assert code == 0
+    assert "1 of them are sought for longer than the list lasts" in out
     hotlist, now_ms = opened(office), time.time_ns() // 1_000_000
     assert hotlist.expires_ms == pytest.approx(now_ms + 2 * 86_400_000, abs=60_000)
     assert hotlist.find("UZ", "01A123BC", now_ms).expires_ms % 86_400_000 == 0
