@@ -12,14 +12,14 @@ from typing import Any
 from agent import __version__
 from agent.capture.capture import Capture
 from agent.clock import Clock, SystemClock, boot_id
-from agent.commands import Act, Commands, Outcome, asked_range
+from agent.commands import Act, Commands, Outcome, asked_range, seen_number
 from agent.config.disclosure import disclose
 from agent.config.model import BrokerConfig, CameraConfig, Config
 from agent.config.sending import wants
 from agent.errors import StoreError
 from agent.health import CpuMeter, disk_free_percent, rss_mb, temperature_c, throttled
 from agent.hotlist.shelf import News, Shelf
-from agent.kinds import CLOCK, LOST
+from agent.kinds import CLOCK, LOST, TAKEN_OVER, WHY_LIMIT_CHARS
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import OutboxWriter
 from agent.pipeline import FPS, CameraPipeline, Eyes, Pace
@@ -189,6 +189,7 @@ class Box:
             {name: _taker(config, broker) for name, broker in config.brokers.items()},
             config.outbox,
             self._clock,
+            seen_at=[name for name, each in config.brokers.items() if each.receipt == "seen"],
         )
         self.writer = OutboxWriter(self.outbox, progress=lambda: self.pulse.beat("outbox"))
         self.cameras = {name: self._camera(camera) for name, camera in config.cameras.items()}
@@ -226,6 +227,7 @@ class Box:
         now_s = time.monotonic()
         self._look_at_clock()
         self._look_at_disk()
+        self._salvage()
         if now_s >= self._losses_due_s:
             self._losses_due_s = now_s + _LOSSES_EVERY_S
             self._tell_losses()
@@ -288,6 +290,12 @@ class Box:
             return "outbox-full"
         free = disk_free_percent(self._state)
         return "disk-full" if free is not None and free < _DISK_FREE_PERCENT else None
+
+    def _salvage(self) -> None:
+        try:
+            self.outbox.salvage(self._privacy.restored)
+        except StoreError:  # told by the writer; the next tick goes on where this one stopped
+            return
 
     def _tell_losses(self) -> None:
         try:
@@ -371,7 +379,11 @@ class Box:
 
     def _publisher(self, broker: BrokerConfig) -> Publisher:
         name = f"publish {broker.broker_id}"
-        acts: dict[str, Act] = {"resend": self._resend, "restart": self._restart}
+        acts: dict[str, Act] = {
+            "resend": self._resend,
+            "restart": self._restart,
+            "seen": self._seen,
+        }
         may = {command: acts[command] for command in broker.commands if command in acts}
         commands = Commands(may, self._clock, self._record)
 
@@ -388,11 +400,15 @@ class Box:
             status=self._status,
             progress=lambda: self.pulse.beat(name),
             obey=obey,
+            taken_over=lambda: self._tell_taken_over(broker.broker_id),
             drain_s=_DRAIN_S,
         )
 
     def _record(self, user: str, command: str, why: str | None) -> None:
         self.tell("audit", f"{command} for {user}" if why is None else f"no {command} for {user}")
+
+    def _tell_taken_over(self, broker: str) -> None:
+        self.tell("audit", f"{TAKEN_OVER} at {broker}"[:WHY_LIMIT_CHARS])
 
     def _resend(self, command: Command, request: Mapping[str, Any]) -> Outcome:
         asked = asked_range(request)
@@ -400,6 +416,16 @@ class Box:
             return Outcome(why="bad-range")
         try:
             count = self.outbox.send_again(command.broker, *asked)
+        except StoreError:  # told by the writer
+            return Outcome(why="disk")
+        return Outcome(why="other-stream") if count is None else Outcome(count=count)
+
+    def _seen(self, command: Command, said: Mapping[str, Any]) -> Outcome:
+        found = seen_number(said)
+        if found is None:
+            return Outcome(why="bad-number")
+        try:
+            count = self.outbox.seen(command.broker, *found)
         except StoreError:  # told by the writer
             return Outcome(why="disk")
         return Outcome(why="other-stream") if count is None else Outcome(count=count)

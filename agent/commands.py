@@ -33,6 +33,9 @@ class Outcome:
     count: int | None = None
 
 
+SEEN = "seen"
+"""The recorder's word: no request of a person, so not counted, not recorded, and true for ever."""
+
 Act = Callable[[Command, Mapping[str, Any]], Outcome]
 
 
@@ -56,6 +59,8 @@ class Commands:
         """The answer; None where there is none to give."""
         if not _USER.fullmatch(command.user) or command.name not in COMMANDS:
             return None
+        if command.name == SEEN and SEEN in self._acts:
+            return self._confirmed(command)
         request = _request(command.body)
         if request is None:
             return None
@@ -71,6 +76,12 @@ class Commands:
         if len(self._answers) > _REMEMBERED:
             self._answers.popitem(last=False)
         return reply
+
+    def _confirmed(self, command: Command) -> Reply | None:
+        """Done at once, whatever the clock says; answered where it has a `rid`."""
+        said = _object(command.body)
+        outcome = self._acts[SEEN](command, said)
+        return _reply(command, said, outcome) if _is_request_id(said.get("rid")) else None
 
     def _has_room(self, now: Moment) -> bool:
         while self._asked_ns and now.mono_ns - self._asked_ns[0] > 60_000_000_000:
@@ -99,15 +110,29 @@ def asked_range(request: Mapping[str, Any]) -> tuple[str, int, int] | None:
     return (st, first, last) if 1 <= first <= last < first + RANGE_MOST else None
 
 
+def seen_number(request: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Stream and last number of a `seen`; None where it names none."""
+    st, sq = request.get("st"), request.get("sq")
+    return (st, sq) if isinstance(st, str) and _is_whole(sq) and sq >= 0 else None
+
+
 def _request(body: bytes) -> dict[str, Any] | None:
+    request = _object(body)
+    if not _is_whole(request.get("exp")) or not _is_request_id(request.get("rid")):
+        return None
+    return request
+
+
+def _object(body: bytes) -> dict[str, Any]:
     try:
-        request = json.loads(body)
+        found = json.loads(body)
     except (ValueError, RecursionError):
-        return None
-    if not isinstance(request, dict) or not _is_whole(request.get("exp")):
-        return None
-    rid = request.get("rid")
-    return request if isinstance(rid, str) and _REQUEST.fullmatch(rid) else None
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_request_id(value: object) -> bool:
+    return isinstance(value, str) and _REQUEST.fullmatch(value) is not None
 
 
 def _is_whole(value: object) -> TypeGuard[int]:

@@ -25,6 +25,9 @@ LOST = "box.lost"
 CLOCK = "box.clock"
 DISK = "box.disk"
 
+TAKEN_OVER = "session taken over"
+"""Begins the `why` of an `audit`: somebody else has connected to the broker as this box."""
+
 _DAY_S = 86_400
 
 
@@ -284,6 +287,12 @@ KINDS_OF_EVENTS: Mapping[str, KindSpec] = MappingProxyType(
         ),
     }
 )
+
+
+def wants_receipt(kind: str) -> bool:
+    """Whether a broker's `receipt: seen` asks for the recorder's word about events of `kind`."""
+    is_alert = KINDS_OF_EVENTS[kind].priority is Priority.ALERT
+    return is_alert or kind.startswith(("plate.", "camera."))
 
 
 def allowed_keys(kind: str) -> frozenset[str]:

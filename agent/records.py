@@ -292,6 +292,7 @@ class QueueHealth:
     age_s: float
     refused: int
     unheard: int = 0  # PUBACK 0x10: nobody subscribed
+    unseen: int = 0  # acknowledged, but the recorder has not confirmed them yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ ROOT = "sm/1/{site}/{box}"
 COMMANDS = ("snapshot", "evidence", "feedback", "resend", "seen", "update", "doctor", "restart")
 """What a box may be asked; it obeys those that its configuration lists."""
 
-OBEYED = ("resend", "restart")
+OBEYED = ("resend", "seen", "restart")
 """Those that this version knows how to obey."""
 
 _PLACE = {"site": "the mahalla, [a-z0-9-]{1,31}", "box": "the box, [a-z0-9-]{1,31}"}
@@ -74,6 +74,7 @@ _QUEUE = _object(
     n=_WHOLE | {"description": "rows that wait"},
     age=_NUMBER | {"minimum": 0, "description": "age of the oldest, s"},
     refused=_WHOLE | {"description": "refused by the broker"},
+    unseen=_WHOLE | {"description": "not confirmed by the recorder yet; absent means 0"},
 )
 
 _HEALTH = _object(
@@ -102,11 +103,15 @@ _WANT = _object(
 )
 
 _COMMAND = _object(
-    ("rid", "t", "exp"),
-    rid={"type": "string", "description": "id of the request, comes back in the answer"},
+    (),
+    rid={
+        "type": "string",
+        "description": "id of the request, comes back in the answer; all but seen need it",
+    },
     t=_WHOLE | {"description": "when it was asked, Unix ms"},
-    exp=_WHOLE | {"description": "refused after this time, Unix ms"},
-    st={"type": "string", "description": "resend: the stream"},
+    exp=_WHOLE | {"description": "refused after this time, Unix ms; all but seen need it"},
+    st={"type": "string", "description": "resend, seen: the stream"},
+    sq=_WHOLE | {"description": "seen: all up to this number are kept by the recorder"},
     to=_WHOLE | {"description": "resend: last number"},
     **{"from": _WHOLE | {"description": "resend: first number"}},
 )

@@ -162,9 +162,6 @@ def _check_broker(broker: Place) -> None:
     if said.get("protocol") == ["3.1.1"] and receipt == "puback":
         what = "a PUBACK of MQTT 3.1.1 carries no reason"
         broker.children()["protocol"].warn(what, "what the broker refuses counts as delivered")
-    if receipt == "seen":
-        what = "seen is not active in this version"
-        broker.children()["receipt"].warn(what, "the broker's PUBACK counts as delivered")
     commands = broker.child("commands")
     for text, place in commands.texts() if commands else ():
         if text in COMMANDS and text not in OBEYED:

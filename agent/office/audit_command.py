@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _TOPIC = ROOT.format(site="+", box="+") + "/e/#"
 _SHOWN = 5  # ranges of missing numbers in the table
 _LOOK_S = 0.5
+_IN_FLIGHT_S = 1.5  # at the end, for what was on its way then
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -85,7 +86,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _listen(ledger: Ledger, lock: threading.Lock, seconds: float | None, grace_s: float) -> None:
-    """Until the time is over or a signal comes, and then until all is there or `grace_s` too."""
+    """Until the time is over or a signal comes, then for what is on its way.
+
+    And where numbers are missing, until those are there or `grace_s` is over.
+    """
     asked = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: asked.set())
@@ -95,9 +99,11 @@ def _listen(ledger: Ledger, lock: threading.Lock, seconds: float | None, grace_s
         _wait(asked, seconds, lambda: _progress(ledger))
         asked.clear()  # a second signal ends the grace
 
+        asked_s = time.monotonic()
+
         def complete() -> bool:
             with lock:
-                return not ledger.silent()
+                return time.monotonic() - asked_s >= _IN_FLIGHT_S and not ledger.silent()
 
         _wait(asked, grace_s, complete)
     finally:

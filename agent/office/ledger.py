@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from agent.kinds import LOST
+from agent.kinds import LOST, TAKEN_OVER
 from agent.records import Loss
 
 Range = tuple[int, int]
@@ -84,6 +84,7 @@ class Ledger:
             what = hash((box, body["id"], body.get("n", 0)))
             late_s = None if "te" in body else (at_ms - body["t"]) / 1000
             account = _account(body)
+            taken_over = body["k"] == "audit" and body.get("why", "").startswith(TAKEN_OVER)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             self.unreadable += 1
             return
@@ -104,6 +105,8 @@ class Ledger:
         self._seen.add(what)
         if late_s is not None:
             self.late_s.append(late_s)
+        if taken_over:
+            self.forks.setdefault(box, f"it says: {body['why']}")
         if account is not None:
             stream.told.append(account)
 

@@ -7,17 +7,19 @@ import random
 import sqlite3
 import string
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from agent.clock import Clock
 from agent.config.model import OutboxConfig
 from agent.errors import StoreError
-from agent.kinds import LOST
-from agent.outbox import losses, room, unfinished
+from agent.kinds import LOST, wants_receipt
+from agent.outbox import losses, room, salvage, unfinished
 from agent.outbox.ages import Ages
-from agent.outbox.schema import State, connect, is_damage, put_aside
+from agent.outbox.receipts import STUCK_MS, Receipts
+from agent.outbox.schema import State, connect, drop_aside, is_damage, newest_aside, put_aside
 from agent.records import Delivery, Loss, Message, Phase, Priority, QueueHealth, Unfinished
 
 _log = logging.getLogger(__name__)
@@ -36,9 +38,10 @@ _OLDEST_FIRST = _PENDING.format(order="ASC")
 class Outbox:
     """At least once, for each broker: one body, one numbered delivery row a broker.
 
-    `brokers` says which messages each broker is to have. Safe to use from several threads.
-    Raises StoreError where the disk fails; a damaged file is set aside and replaced. Where that
-    fails too, each call tries again to open one.
+    `brokers` says which messages each broker is to have, `seen_at` behind which of them a recorder
+    confirms what may not be lost in the broker's own queue. Safe to use from several threads.
+    Raises StoreError where the disk fails; a damaged file is set aside and replaced, and what can
+    be read in it is taken over by `salvage`. Where no new one can be made, each call tries again.
     """
 
     def __init__(
@@ -47,6 +50,8 @@ class Outbox:
         brokers: Mapping[str, Callable[[Message], bool]],
         config: OutboxConfig,
         clock: Clock,
+        *,
+        seen_at: Collection[str] = (),
     ) -> None:
         self.commits = 0  # grows with each put: whoever sends looks here before it looks at disk
         self.evicted = 0  # messages given up for room since this outbox was opened
@@ -54,8 +59,11 @@ class Outbox:
         self._brokers = brokers
         self._config = config
         self._clock = clock
+        self._receipts = {broker: Receipts() for broker in seen_at}
         self._lock = threading.RLock()
         self._set_aside: list[Path] = []
+        self._wreck: Iterator[bytes] | None = None  # what is left in the file set aside
+        self._saved: list[bytes] = []
         self._ages = Ages()
         self._streams: dict[str, str] = {}
         self._unheard: set[tuple[str, str, str]] = set()  # broker, camera, kind
@@ -143,7 +151,7 @@ class Outbox:
         """The broker has them; what nobody heard on the same topics becomes due again."""
         with self._transaction(durable=False) as db:
             for delivery in deliveries:
-                self._settle(db, delivery, State.DONE, None)
+                self._settle(db, delivery, self._delivered(delivery), None)
                 topic = (delivery.broker, delivery.camera, delivery.kind)
                 if topic in self._unheard:
                     self._unheard.discard(topic)
@@ -152,6 +160,38 @@ class Outbox:
                         " AND message IN (SELECT id FROM message WHERE camera = ? AND kind = ?)",
                         topic,
                     )
+
+    def _delivered(self, delivery: Delivery) -> State:
+        receipts = self._receipts.get(delivery.broker)
+        if receipts is None or not wants_receipt(delivery.kind) or delivery.sq <= receipts.to:
+            return State.DONE
+        return State.UNSEEN
+
+    def seen(self, broker: str, st: str, to: int) -> int | None:
+        """The recorder has all up to number `to`; how many rows that frees.
+
+        None where `st` is not the stream of `broker`. A recorder that says the same number again
+        while we wait for more has lost what came after it: that is sent again.
+        """
+        receipts = self._receipts.get(broker)
+        if receipts is None or self._streams.get(broker) != st:
+            return None
+        is_stuck = receipts.hear(to, self._mono_ms())
+        with self._transaction(durable=False) as db:
+            freed = db.execute(
+                "UPDATE delivery SET state = 3, settled_ms = ?"
+                " WHERE broker = ? AND state = -1 AND state < 3 AND sq <= ?",
+                (self._utc_ms(), broker, to),
+            ).rowcount
+            if is_stuck:
+                db.execute(
+                    "UPDATE delivery SET state = 0"
+                    " WHERE broker = ? AND state = -1 AND state < 3 AND not_before_ms <= ?",
+                    (broker, self._mono_ms()),
+                )
+        if is_stuck:
+            self.commits += 1
+        return freed
 
     def refuse(self, delivery: Delivery, why: str) -> None:
         """The broker will never take it: keep it, count it, try it no more."""
@@ -211,13 +251,14 @@ class Outbox:
             age_s=max(0, now.utc_ms - oldest_ms) / 1000 if known else 0.0,
             refused=by_state.get(State.REFUSED, 0),
             unheard=unheard,
+            unseen=by_state.get(State.UNSEEN, 0),
         )
 
     @staticmethod
     def _oldest_ms(db: sqlite3.Connection, broker: str) -> int:
         found = db.execute(
             "SELECT m.stored_ms FROM message m WHERE m.id = (SELECT min(message) FROM delivery"
-            " WHERE broker = ? AND state < 2 AND state < 3)",
+            " WHERE broker = ? AND state IN (0, 1) AND state < 3)",
             (broker,),
         ).fetchone()
         return int(found[0]) if found else 0
@@ -232,6 +273,8 @@ class Outbox:
             age_ms = self._ages.now_ms(db, now)
             room.forget_settled(db, age_ms - round(self._config.keep_s * 1000))
             room.expire(db, age_ms - round(self._config.max_age_s * 1000))
+            if self._wreck is None:
+                drop_aside(self._path, before_ms=age_ms - round(self._config.max_age_s * 1000))
 
     def send_again(self, broker: str, st: str, first: int, last: int) -> int | None:
         """Make what `broker` has had due again; how many numbers of the range it will then have.
@@ -244,7 +287,7 @@ class Outbox:
         with self._transaction(durable=False) as db:
             db.execute(
                 "UPDATE delivery SET state = 0, tries = 0, not_before_ms = 0, settled_ms = NULL"
-                " WHERE broker = ? AND sq BETWEEN ? AND ? AND state = 3",
+                " WHERE broker = ? AND sq BETWEEN ? AND ? AND state IN (-1, 3)",
                 values,
             )
             found = db.execute(
@@ -278,6 +321,29 @@ class Outbox:
             found, self._set_aside = self._set_aside, []
             return found
 
+    def salvage(self, restored: Callable[[bytes], Message | None], limit: int = 500) -> int:
+        """Store anew what can be read in the file set aside, `limit` bodies a call; how many.
+
+        `restored` makes a message of a body, or None where it is not to be sent. Call it until it
+        answers 0; a start in the middle begins with the file again.
+        """
+        wreck = self._wreck
+        if wreck is None:
+            return 0
+        self._saved = self._saved or list(islice(wreck, limit))
+        saved, messages = self._saved, [restored(body) for body in self._saved]
+        self.put([message for message in messages if message is not None])
+        self._saved = []
+        if not saved and self._wreck is wreck:
+            with self._transaction(durable=False) as db:
+                self._wreck = None
+                db.execute(
+                    "INSERT OR REPLACE INTO mark (name, value) VALUES ('salvaged', ?)",
+                    (newest_aside(self._path)[1],),
+                )
+            _log.info("%s: what could be read in the file set aside is taken over", self._path)
+        return len(saved)
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
@@ -288,10 +354,12 @@ class Outbox:
     ) -> None:
         if self._is_stale(delivery):
             return
+        # An unseen row has until then to be confirmed before it is sent again.
+        not_before_ms = self._mono_ms() + STUCK_MS if state is State.UNSEEN else 0
         db.execute(
-            "UPDATE delivery SET state = ?, settled_ms = ?, why = ?"
+            "UPDATE delivery SET state = ?, settled_ms = ?, why = ?, not_before_ms = ?"
             " WHERE broker = ? AND sq = ? AND state < 3",
-            (int(state), self._utc_ms(), why, delivery.broker, delivery.sq),
+            (int(state), self._utc_ms(), why, not_before_ms, delivery.broker, delivery.sq),
         )
 
     def _is_stale(self, delivery: Delivery) -> bool:
@@ -382,3 +450,16 @@ class Outbox:
         self._streams = dict(db.execute("SELECT broker, st FROM stream").fetchall())
         self._ages.resume(db, self._clock.now())
         self._unheard.clear()
+        aside, stamp = newest_aside(self._path)
+        (salvaged,) = db.execute("SELECT max(value) FROM mark WHERE name = 'salvaged'").fetchone()
+        self._wreck = salvage.bodies(aside) if aside and salvaged != stamp else None
+        self._saved = []
+        for broker in self._brokers:
+            if broker in self._receipts:
+                self._receipts[broker] = Receipts()
+            else:  # nobody confirms there any more
+                db.execute(
+                    "UPDATE delivery SET state = 3, settled_ms = ?"
+                    " WHERE broker = ? AND state = -1 AND state < 3",
+                    (self._utc_ms(), broker),
+                )

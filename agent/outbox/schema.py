@@ -18,6 +18,7 @@ VERSION = 1
 class State(IntEnum):
     """Where a delivery stands; below DONE the broker still waits for it."""
 
+    UNSEEN = -1  # the broker has it; the recorder behind it has not said so yet
     WAITING = 0
     UNHEARD = 1  # accepted, but nobody had subscribed
     REFUSED = 2  # the broker will not have it: kept, counted, no longer tried
@@ -116,6 +117,22 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         db.execute("ALTER TABLE unfinished ADD COLUMN hotlist TEXT NOT NULL DEFAULT ''")
     for table in (losses.TABLE, ages.TABLE):
         db.execute(table)
+
+
+def newest_aside(path: Path) -> tuple[Path | None, int]:
+    """The damaged store that was set aside beside `path`, and its stamp; None and 0 without one."""
+    found = [each for each in path.parent.glob(f"{path.name}.corrupt-*") if each.is_file()]
+    stamped = [(each, each.name.rpartition("-")[2]) for each in found]
+    by_age = sorted((int(stamp), each) for each, stamp in stamped if stamp.isdigit())
+    return (by_age[-1][1], by_age[-1][0]) if by_age else (None, 0)
+
+
+def drop_aside(path: Path, *, before_ms: int) -> None:
+    """Delete a damaged store that was set aside before then: it holds messages too."""
+    aside, stamp = newest_aside(path)
+    if aside is not None and stamp < before_ms:
+        for part in path.parent.glob(f"{aside.name}*"):
+            part.unlink(missing_ok=True)
 
 
 def put_aside(path: Path, stamp: int) -> Path:

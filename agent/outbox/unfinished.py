@@ -10,9 +10,11 @@ from agent.records import Message, Phase, Unfinished
 def note(db: sqlite3.Connection, message: Message) -> None:
     """Keep the list up to date, in the transaction that stores `message`."""
     if message.phase in (Phase.START, Phase.UPDATE):
+        # What is taken over from a damaged store may come after its own end.
         db.execute(
             "INSERT OR REPLACE INTO unfinished (message_id, n, kind, camera, hotlist)"
-            " VALUES (?, ?, ?, ?, ?)",
+            " SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"
+            " (SELECT 1 FROM message WHERE message_id = ?1 AND n > ?2)",
             (message.message_id, message.n, message.kind, message.camera, message.hotlist),
         )
     elif message.phase is Phase.END:

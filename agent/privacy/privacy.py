@@ -9,10 +9,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from agent.config.sending import HIT
 from agent.kinds import (
     CLOCK,
     EVENT_LIMIT_BYTES,
     KINDS_OF_EVENTS,
+    LOST,
     WHY_LIMIT_CHARS,
     allowed_keys,
     missing_keys,
@@ -84,10 +86,43 @@ class Privacy:
             priority=kind.priority,
             expiry_s=kind.expiry_s,
             phase=event.phase,
-            hotlist=event.hotlist or "" if event.kind == "plate.hit" else "",
+            hotlist=event.hotlist or "" if event.kind == HIT else "",
             broker="" if event.loss is None else event.loss.broker,
             boot_id=self._boot_id,
             mono_ms=event.at.mono_ns // 1_000_000,
+        )
+
+    def restored(self, body: bytes) -> Message | None:
+        """The message whose stored body was read out of a damaged store.
+
+        None where it is damaged too, of another box, or not to leave any more; accounts of lost
+        numbers are of a stream that has ended with that store.
+        """
+        try:
+            content = json.loads(body)
+            _check_keys(content)
+            source, _, camera = content["src"].rpartition("/")
+            kind, phase = content["k"], Phase(content.get("s", Phase.ONCE))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+        if source != self._source or kind == LOST or len(body) + ENVELOPE_BYTES > EVENT_LIMIT_BYTES:
+            return None
+        if kind == "plate.seen" and self._pseudonyms is None:
+            return None
+        spec = KINDS_OF_EVENTS[kind]
+        return Message(
+            channel="e",
+            message_id=content["id"],
+            n=content.get("n", 0),
+            kind=kind,
+            camera=camera,
+            body=body,
+            priority=spec.priority,
+            expiry_s=spec.expiry_s,
+            phase=phase,
+            hotlist=content.get("l", "") if kind == HIT else "",
+            boot_id=content.get("bo", ""),
+            mono_ms=content.get("mo", 0),
         )
 
     def status(self, status: Status) -> Message:
@@ -120,7 +155,7 @@ class Privacy:
         plate = event.plate
         if event.kind == "plate.unread":
             return {"co": "?"}  # left out it would say UZ
-        if event.kind == "plate.hit":
+        if event.kind == HIT:
             clear = {} if plate is None else _known(p=plate.text, co=_country(plate))
             margin = None if event.margin is None else min(event.margin, MARGIN_LIMIT)
             return clear | _known(mg=_rounded(margin, 1), m=event.match)
@@ -212,6 +247,7 @@ def _vital_signs(health: Health) -> dict[str, Any]:
     }
     queues = {
         broker: {"n": queue.rows, "age": round(queue.age_s), "refused": queue.refused}
+        | _known(unseen=queue.unseen or None)
         for broker, queue in health.queues.items()
     }
     return {"t": health.at.utc_ms, "cam": cameras, "q": queues} | _known(

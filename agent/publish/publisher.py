@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 STATUS_EVERY_S = 300.0
 """Clusters may not replicate what is retained, so it is said again."""
 
+_TAKEN_OVER = 0x8E
+_TAKEN_OVER_EVERY_S = 3600.0  # two boxes on one certificate throw each other out all day
+
 _TURN_S = 0.2
 _LISTEN_AGAIN_S = 600.0
 _STEADY_S = 30.0  # a connection that lived this long, or delivered, clears the back-off
@@ -44,7 +47,8 @@ class Publisher:
 
     `status(up)` makes the status message, and the will from `status(False)`. `progress` is called
     at least every second, also while a name is looked up or TLS is being agreed. `obey` answers a
-    command, or with None where it deserves no answer.
+    command, or with None where it deserves no answer. `taken_over` is called, once an hour at the
+    most, when the broker says that somebody else has come as this box (MQTT 5 only).
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Publisher:
         status: Callable[[bool], Message],
         progress: Callable[[], None] = lambda: None,
         obey: Callable[[Command], Message | None] = lambda _: None,
+        taken_over: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
         patience: Patience | None = None,
         drain_s: float = 4.0,
@@ -70,6 +75,8 @@ class Publisher:
         self._status = status
         self._progress = progress
         self._obey = obey
+        self._taken_over = taken_over
+        self._taken_over_at_s = -_TAKEN_OVER_EVERY_S
         self._listen_at_s = 0.0
         self._backoff = backoff or Backoff()
         self._drain_s = drain_s
@@ -130,7 +137,15 @@ class Publisher:
             self._serve(connection, stop)
         except HangUpError as end:
             self._flow.hung_up(end)
+            if end.reason == _TAKEN_OVER:
+                self._tell_taken_over()
             raise
+
+    def _tell_taken_over(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._taken_over_at_s >= _TAKEN_OVER_EVERY_S:
+            self._taken_over_at_s = now_s
+            self._taken_over()
 
     def _will(self) -> Will | None:
         """What the broker says for us; none where it is not to hear of the box's state at all."""

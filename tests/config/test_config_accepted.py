@@ -53,7 +53,6 @@ def test_example_of_every_key_is_accepted_with_warnings_only(write: Write, examp
     assert [(problem.path, problem.what) for problem in problems] == [
         ("cameras.gate-in.hours", "not active in this version"),
         ("cameras.gate-in.rules.person.crowd", "not active in this version"),
-        ("brokers.office.receipt", "seen is not active in this version"),
         ("brokers.office.commands[0]", "evidence is not active in this version"),
         ("brokers.office.commands[1]", "feedback is not active in this version"),
         ("brokers.city.protocol", "a PUBACK of MQTT 3.1.1 carries no reason"),

@@ -6,15 +6,13 @@ import subprocess
 
 import pytest
 from brokers import Certificates, Mosquitto, wait_until
+from crossings import crossing
 from daemon import MAHALLA, ROOT, Agent, agent_yaml
 from listener import Listener
-from post import BOX, SITE, office, post
+from post import office, post
 from samples import DRAWN
 
 from agent.cli import main
-from agent.clock import SystemClock
-from agent.privacy.privacy import Privacy
-from agent.records import Event, Phase
 
 
 class Audit:
@@ -49,22 +47,6 @@ class Audit:
         if self._child.poll() is None:
             self._child.kill()
             self._child.wait()
-
-
-def crossing(number):
-    """As a camera's rules and privacy make it."""
-    event = Event(
-        event_id=f"{number:026d}",
-        n=0,
-        phase=Phase.ONCE,
-        at=SystemClock().now(),
-        camera_id="gate",
-        kind="vehicle.line",
-        place="in",
-        direction="+",
-        object_class="car",
-    )
-    return Privacy(SITE, BOX, "b00t1d").event(event)
 
 
 def event(sq, **more):

@@ -147,3 +147,11 @@ def test_a_number_out_of_this_world_is_unreadable(sq):
     ledger = Ledger(whole=True)
     Box(ledger).send(1, sq)
     assert (ledger.unreadable, ledger.silent()) == (1, 0)
+
+
+def test_box_that_says_its_session_was_taken_over_is_a_clone():
+    ledger = Ledger()
+    Box(ledger).send(1, k="audit", why="session taken over at office")
+    Box(ledger, box="south-gate").send(1, k="audit", why="loaded")
+    assert list(ledger.forks) == ["alpomish/north-gate"]
+    assert "taken over" in ledger.forks["alpomish/north-gate"]

@@ -5,7 +5,14 @@ import json
 import pytest
 
 from agent.clock import ManualClock
-from agent.commands import PER_MINUTE, RANGE_MOST, Commands, Outcome, asked_range
+from agent.commands import (
+    PER_MINUTE,
+    RANGE_MOST,
+    Commands,
+    Outcome,
+    asked_range,
+    seen_number,
+)
 from agent.records import Command
 
 NOW_MS = 1_764_000_000_000
@@ -104,3 +111,33 @@ def test_range_is_whole_ordered_and_bounded():
     for first, last in [(0, 1), (3, 2), (1, RANGE_MOST + 1), ("1", 2), (True, 2), (1, 2**70)]:
         assert asked_range({"st": "k3f9x2ab", "from": first, "to": last}) is None
     assert asked_range({"from": 1, "to": 2}) is None
+
+
+def test_recorders_word_is_taken_without_a_clock_uncounted_and_untold():
+    said = []
+    told = []
+    commands = Commands(
+        {"seen": lambda command, request: said.append(request) or Outcome(count=1)},
+        ManualClock(synced=False),
+        lambda *what: told.append(what),
+    )
+    bare = Command(broker="office", user="rec", name="seen", body=b'{"st":"k3f9x2ab","sq":7}')
+    for _ in range(3 * PER_MINUTE):
+        assert commands.obey(bare) is None
+    asked = Command(broker="office", user="rec", name="seen", body=b'{"rid":"a","st":"x","sq":7}')
+    assert commands.obey(asked).count == 1
+    assert (len(said), told) == (3 * PER_MINUTE + 1, [])
+
+
+def test_recorders_word_where_it_is_not_listed_is_a_command_like_any_other():
+    office = Office()
+    assert office.ask("seen", st="k3f9x2ab", sq=7).why == "not-allowed"
+    assert office.say(b'{"st":"k3f9x2ab","sq":7}', "seen") is None
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"st": 1, "sq": 2}, {"st": "x", "sq": True}, {"st": "x", "sq": -1}]
+)
+def test_word_that_names_no_number_is_none(said):
+    assert seen_number(said) is None
+    assert seen_number({"st": "x", "sq": 0}) == ("x", 0)

@@ -1,0 +1,63 @@
+"""What can still be read in a store that was set aside: the bodies lie in its pages as text."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+# An event's body, compact JSON with the id first and no object inside. SQLite keeps so short a
+# value in one piece, and overwrites what was deleted (secure_delete).
+_BODY = re.compile(rb'\{"id":"([0-9A-HJKMNP-TV-Z]{26})"(?:,"n":(\d{1,9}))?[^{}\x00-\x1f]{1,480}\}')
+_CHUNK = 1000
+
+
+def bodies(aside: Path) -> Iterator[bytes]:
+    """Every body in the file and its log that was not known to be delivered; some come twice.
+
+    Pages are looked through as they are, so a torn header or index costs nothing; what the tables
+    still tell of deliveries only keeps what has arrived from being sent once more.
+    """
+    done = _delivered(aside)
+    for part in (aside, aside.with_name(f"{aside.name}-wal")):
+        with (
+            suppress(OSError, ValueError),  # there is none, or it is empty
+            part.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages,
+        ):
+            for found in _BODY.finditer(pages):
+                if _key(found[1].decode(), int(found[2] or 0)) not in done:
+                    yield found[0]
+
+
+def _delivered(aside: Path) -> set[int]:
+    """Hashes of those that no broker waits for, as far as the tables can be read."""
+    done: set[int] = set()
+    try:
+        with closing(sqlite3.connect(f"{aside.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            (last,) = db.execute("SELECT max(id) FROM message").fetchone()
+            for first in range(1, (last or 0) + 1, _CHUNK):
+                with suppress(sqlite3.Error):
+                    done.update(_delivered_of(db, first))
+    except sqlite3.Error as error:
+        _log.info("%s: its tables cannot be read (%s); all in it is sent again", aside.name, error)
+    return done
+
+
+def _delivered_of(db: sqlite3.Connection, first: int) -> list[int]:
+    rows = db.execute(
+        "SELECT message_id, n FROM message m WHERE id BETWEEN ? AND ? AND NOT EXISTS"
+        " (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.state < 3)",
+        (first, first + _CHUNK - 1),
+    )
+    return [_key(message_id, n) for message_id, n in rows]
+
+
+def _key(message_id: str, n: int) -> int:
+    return hash((message_id, n))
