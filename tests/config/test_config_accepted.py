@@ -297,6 +297,6 @@ def test_load_logs_each_warning(
 ) -> None:
     with caplog.at_level(logging.WARNING, "agent.config.load"):
         load(write(example))
-    assert len(caplog.messages) == 9
+    assert len(caplog.messages) == 8
     assert caplog.messages[0].endswith(": cameras.gate-in.hours: not active in this version")
     assert "s3cret" not in caplog.text
