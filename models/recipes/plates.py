@@ -540,10 +540,11 @@ MIX: Sequence[tuple[float, Maker]] = (
 )
 
 
-def any_plate(rng: Random, fonts: Fonts) -> Plate:
-    """One plate of the mix, with its dirt, bolts and holder."""
+def any_plate(rng: Random, fonts: Fonts, maker: Maker | None = None) -> Plate:
+    """One plate of the mix, or of `maker`, with its dirt, bolts and holder."""
     odds = np.array([share for share, _ in MIX])
-    plate = MIX[rng.choice(len(MIX), p=odds / odds.sum())][1](rng, fonts)
+    make = maker or MIX[rng.choice(len(MIX), p=odds / odds.sum())][1]
+    plate = make(rng, fonts)
     wear(rng, plate.image)
     return plate
 

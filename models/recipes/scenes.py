@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from degrade import Quad, camera, paste, pose
-from plates import Fonts, Plate, Rgb, any_plate, bait, wear
+from plates import Fonts, Plate, Rgb, any_plate, bait, generic, wear
 
 WIDTH, HEIGHT = 256, 192
 SETS = ("traffic_cams", "ro_dashcam_plates")
@@ -121,34 +121,35 @@ def scene(rng: Random, fonts: Fonts, grounds: Backgrounds) -> Scene:
     made = grounds.window(rng)
     count = rng.choice([0, 1, 2, 3], p=[0.15, 0.5, 0.25, 0.1])
     taken = [seen.corners for seen in made.plates]
+    placed, cars = [], []
     for _ in range(count):
         wide = float(np.exp(rng.uniform(np.log(15), np.log(200))))
         home = rng.integers(len(made.unsure)) if made.unsure and rng.random() < 0.6 else None
         if home is not None:  # on a real vehicle, as wide as a plate on it would be
             car = made.unsure[home]
             wide = max(13.0, float(np.ptp(car[:, 0])) * rng.uniform(0.18, 0.34))
-            middle = np.array(
-                [
-                    rng.uniform(0.25, 0.75) * np.ptp(car[:, 0]) + car[0, 0],
-                    rng.uniform(0.3, 0.85) * np.ptp(car[:, 1]) + car[0, 1],
-                ]
-            )
+            at = np.clip(rng.normal((0.5, 0.6), (0.12, 0.17)), 0.1, 0.9)
+            middle = car[0] + at * np.ptp(car, axis=0)
         else:
             middle = rng.uniform(0, 1, 2) * np.array([WIDTH, HEIGHT])
-        plate = any_plate(rng, fonts)
+        plate = any_plate(rng, fonts) if rng.random() < 0.85 else any_plate(rng, fonts, generic)
         if plate.country == "-":
             continue
         quad = _place(rng, plate, wide, middle)
         if any(_near(quad, other) for other in taken):
             continue
         if home is None and rng.random() < 0.7:
-            _draw_car(rng, made.image, quad)
-        elif home is not None:
-            made.unsure.pop(home)
-        paste(rng, made.image, plate.image, quad)
+            cars.append(_draw_car(rng, fonts, made.image, quad))
+        elif home is not None:  # where its own plate would be is this one; around it, who knows
+            made.unsure[home] = quad.mean(axis=0) + 2.5 * (quad - quad.mean(axis=0))
+        placed.append((plate, quad))
         taken.append(quad)
+    _hide(made, cars)
+    for plate, quad in placed:  # after all cars: one car would hide another one's plate
+        paste(rng, made.image, plate.image, quad)
         made.plates.append(Seen(quad, True))
-    for _ in range(int(rng.choice([0, 1, 2], p=[0.45, 0.35, 0.2]))):
+    # Few: so small, nobody tells words on a board from a plate. The reader does.
+    for _ in range(int(rng.choice([0, 1, 2], p=[0.7, 0.2, 0.1]))):
         lure = bait(rng, fonts)
         wear(rng, lure.image)
         wide = float(np.exp(rng.uniform(np.log(18), np.log(170))))
@@ -173,8 +174,15 @@ def _near(a: Quad, b: Quad) -> bool:
     return bool((top > low).all())
 
 
-def _draw_car(rng: Random, image: Rgb, plate: Quad) -> None:
-    """Something like the front or the rear of a car around a plate, in place."""
+def _hide(made: Scene, cars: list[Quad]) -> None:
+    """Real plates behind drawn cars are gone; what is left of them teaches nothing."""
+    hidden = [any(_near(seen.corners, car) for car in cars) for seen in made.plates]
+    made.unsure += [s.corners for s, gone in zip(made.plates, hidden, strict=True) if gone]
+    made.plates = [s for s, gone in zip(made.plates, hidden, strict=True) if not gone]
+
+
+def _draw_car(rng: Random, fonts: Fonts, image: Rgb, plate: Quad) -> Quad:
+    """Something like the front or the rear of a car around a plate, in place; where it is."""
     wide = float(np.ptp(plate[:, 0]))
     x, y = plate.mean(axis=0)
     body = rng.integers(15, 240) + rng.integers(-12, 13, 3)
@@ -196,6 +204,53 @@ def _draw_car(rng: Random, image: Rgb, plate: Quad) -> None:
     if rng.random() < 0.4:  # grille
         for step in np.arange(y - up * 0.7, y - wide * 0.15, max(2.0, wide * 0.06)):
             _bar(image, x - half * 0.45, step, x + half * 0.45, step + max(1, wide * 0.03), dark)
+    if rng.random() < 0.35:  # a bright moulding, or the slot of an air intake
+        level = y + wide * float(rng.choice([-0.35, 0.35, 0.5]))
+        bright = tuple(int(v) for v in rng.integers(120, 256, 1).repeat(3))
+        reach = half * rng.uniform(0.3, 0.9)
+        _bar(image, x - reach, level, x + reach, level + wide * rng.uniform(0.03, 0.09), bright)
+    if rng.random() < 0.3:  # a recess, or a holder's rim
+        rim = wide * rng.uniform(0.03, 0.12)
+        low, top = plate.min(axis=0) - rim, plate.max(axis=0) + rim
+        _bar(image, *low, *top, tuple(int(v) for v in rng.integers(0, 200, 1).repeat(3)))
+    if rng.random() < 0.5:  # an emblem
+        at = (round(x + wide * rng.normal(0, 0.05)), round(y - wide * rng.uniform(0.3, 0.6)))
+        axes = (round(wide * rng.uniform(0.07, 0.2)) + 1, round(wide * rng.uniform(0.06, 0.11)) + 1)
+        shade = tuple(int(v) for v in rng.integers(90, 256, 1).repeat(3))
+        cv2.ellipse(image, at, axes, 0, 0, 360, shade, int(rng.choice([-1, 1, 2])), cv2.LINE_AA)
+    for side in (-1, 1):  # the names of maker and model
+        if rng.random() < 0.25:
+            _badge(
+                rng, fonts, image, x + side * half * 0.6, y - wide * rng.uniform(0.15, 0.5), wide
+            )
+    _shine(rng, image, x - half, y - up, x + half, y + down)
+    low, top = (x - half, y - up * 1.6), (x + half, y + down)
+    return np.array([low, (top[0], low[1]), top, (low[0], top[1])], np.float32)
+
+
+def _badge(rng: Random, fonts: Fonts, image: Rgb, x: float, y: float, wide: float) -> None:
+    word = "".join(rng.choice(list("ACDEHILMNORSTVX0235"), size=int(rng.integers(2, 8))))
+    ink = fonts.word(rng, word, 40)
+    across, down = round(wide * rng.uniform(0.15, 0.45)), round(wide * rng.uniform(0.05, 0.09))
+    left, upper = round(x - across / 2), round(y)
+    if min(left, upper) < 0 or left + across > WIDTH or upper + down > HEIGHT or down < 3:
+        return
+    alpha = cv2.resize(ink, (across, down), interpolation=cv2.INTER_AREA)[..., None]
+    spot = image[upper : upper + down, left : left + across]
+    spot[:] = (spot * (1 - alpha) + rng.integers(140, 256) * alpha).astype(np.uint8)
+
+
+def _shine(rng: Random, image: Rgb, x0: float, y0: float, x1: float, y1: float) -> None:
+    """Bodies are round: light and shade run over them."""
+    left, right = (round(min(max(v, 0), WIDTH)) for v in (x0, x1))
+    upper, lower = (round(min(max(v, 0), HEIGHT)) for v in (y0, y1))
+    if right - left < 4 or lower - upper < 4:
+        return
+    part = image[upper:lower, left:right]
+    coarse = rng.uniform(0.7, 1.3, (int(rng.integers(2, 5)), int(rng.integers(2, 4))))
+    size = (right - left, lower - upper)
+    light = cv2.resize(coarse.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
+    part[:] = np.clip(part * light[..., None], 0, 255).astype(np.uint8)
 
 
 def _bar(image: Rgb, x0: float, y0: float, x1: float, y1: float, colour: tuple[int, ...]) -> None:
