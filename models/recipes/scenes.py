@@ -139,7 +139,7 @@ def scene(rng: Random, fonts: Fonts, grounds: Backgrounds) -> Scene:
         if any(_near(quad, other) for other in taken):
             continue
         if home is None and rng.random() < 0.7:
-            cars.append(_draw_car(rng, fonts, made.image, quad))
+            cars.append(draw_car(rng, made.image, quad, fonts))
         elif home is not None:  # where its own plate would be is this one; around it, who knows
             made.unsure[home] = quad.mean(axis=0) + 2.5 * (quad - quad.mean(axis=0))
         placed.append((plate, quad))
@@ -181,8 +181,11 @@ def _hide(made: Scene, cars: list[Quad]) -> None:
     made.plates = [s for s, gone in zip(made.plates, hidden, strict=True) if not gone]
 
 
-def _draw_car(rng: Random, fonts: Fonts, image: Rgb, plate: Quad) -> Quad:
-    """Something like the front or the rear of a car around a plate, in place; where it is."""
+def draw_car(rng: Random, image: Rgb, plate: Quad, fonts: Fonts | None = None) -> Quad:
+    """Something like the front or the rear of a car around a plate, in place; where it is.
+
+    With `fonts` some have names on them.
+    """
     wide = float(np.ptp(plate[:, 0]))
     x, y = plate.mean(axis=0)
     body = rng.integers(15, 240) + rng.integers(-12, 13, 3)
@@ -218,36 +221,41 @@ def _draw_car(rng: Random, fonts: Fonts, image: Rgb, plate: Quad) -> Quad:
         axes = (round(wide * rng.uniform(0.07, 0.2)) + 1, round(wide * rng.uniform(0.06, 0.11)) + 1)
         shade = tuple(int(v) for v in rng.integers(90, 256, 1).repeat(3))
         cv2.ellipse(image, at, axes, 0, 0, 360, shade, int(rng.choice([-1, 1, 2])), cv2.LINE_AA)
-    for side in (-1, 1):  # the names of maker and model
-        if rng.random() < 0.25:
-            _badge(
-                rng, fonts, image, x + side * half * 0.6, y - wide * rng.uniform(0.15, 0.5), wide
-            )
+    if fonts is not None:
+        _badges(rng, fonts, image, (x, y), half, wide)
     _shine(rng, image, x - half, y - up, x + half, y + down)
     low, top = (x - half, y - up * 1.6), (x + half, y + down)
     return np.array([low, (top[0], low[1]), top, (low[0], top[1])], np.float32)
 
 
-def _badge(rng: Random, fonts: Fonts, image: Rgb, x: float, y: float, wide: float) -> None:
-    word = "".join(rng.choice(list("ACDEHILMNORSTVX0235"), size=int(rng.integers(2, 8))))
-    ink = fonts.word(rng, word, 40)
-    across, down = round(wide * rng.uniform(0.15, 0.45)), round(wide * rng.uniform(0.05, 0.09))
-    left, upper = round(x - across / 2), round(y)
-    if min(left, upper) < 0 or left + across > WIDTH or upper + down > HEIGHT or down < 3:
-        return
-    alpha = cv2.resize(ink, (across, down), interpolation=cv2.INTER_AREA)[..., None]
-    spot = image[upper : upper + down, left : left + across]
-    spot[:] = (spot * (1 - alpha) + rng.integers(140, 256) * alpha).astype(np.uint8)
+def _badges(
+    rng: Random, fonts: Fonts, image: Rgb, at: tuple[float, float], half: float, wide: float
+) -> None:
+    """The names of maker and model, above the plate at both sides."""
+    for side in (-1, 1):
+        if rng.random() > 0.25:
+            continue
+        word = "".join(rng.choice(list("ACDEHILMNORSTVX0235"), size=int(rng.integers(2, 8))))
+        ink = fonts.word(rng, word, 40)
+        across, down = round(wide * rng.uniform(0.15, 0.45)), round(wide * rng.uniform(0.05, 0.09))
+        left = round(at[0] + side * half * 0.6 - across / 2)
+        upper = round(at[1] - wide * rng.uniform(0.15, 0.5))
+        inside = min(left, upper) >= 0 and left + across <= WIDTH and upper + down <= HEIGHT
+        if inside and down >= 3:
+            alpha = cv2.resize(ink, (across, down), interpolation=cv2.INTER_AREA)[..., None]
+            spot = image[upper : upper + down, left : left + across]
+            spot[:] = (spot * (1 - alpha) + rng.integers(140, 256) * alpha).astype(np.uint8)
 
 
 def _shine(rng: Random, image: Rgb, x0: float, y0: float, x1: float, y1: float) -> None:
     """Bodies are round: light and shade run over them."""
-    left, right = (round(min(max(v, 0), WIDTH)) for v in (x0, x1))
-    upper, lower = (round(min(max(v, 0), HEIGHT)) for v in (y0, y1))
+    coarse = rng.uniform(0.7, 1.3, (int(rng.integers(2, 5)), int(rng.integers(2, 4))))
+    rows, columns = image.shape[:2]
+    left, right = (round(min(max(v, 0), columns)) for v in (x0, x1))
+    upper, lower = (round(min(max(v, 0), rows)) for v in (y0, y1))
     if right - left < 4 or lower - upper < 4:
         return
     part = image[upper:lower, left:right]
-    coarse = rng.uniform(0.7, 1.3, (int(rng.integers(2, 5)), int(rng.integers(2, 4))))
     size = (right - left, lower - upper)
     light = cv2.resize(coarse.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
     part[:] = np.clip(part * light[..., None], 0, 255).astype(np.uint8)

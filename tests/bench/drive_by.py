@@ -277,7 +277,7 @@ def _draw(
 ) -> None:
     """The vehicle and what the camera makes of its surroundings, in place."""
     steady = np.random.default_rng((vehicle.seed, 1))
-    scenes._draw_car(steady, picture, quad)
+    scenes.draw_car(steady, picture, quad)
     degrade.paste(steady, picture, vehicle.plate.image, quad)
     x, y = quad.mean(axis=0)
     left = int(np.clip(x - REGION[0] / 2, 0, WIDTH - REGION[0]))
