@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -39,19 +40,26 @@ from agent.records import (
     QueueHealth,
     Status,
 )
+from agent.rules.clock import ClockWatch
 from agent.rules.disk import DiskTrouble
 from agent.rules.plates import PlatePolicy
 from agent.supervise import Loop, Pulse
+from agent.timekeeper import Timekeeper
 from agent.ulid import UlidMaker
 
 OUTBOX = "outbox.db"
 
 HOTLISTS = "hotlists"
 
+CLOCK_FILE = "clock.json"
+
+UPDATES = "ota/memory.json"
+
 _HEALTH_EVERY_S = 60.0
 _HOTLISTS_EVERY_S = 60.0
 _ABOUT_EVERY_S = 86_400.0
 _LOSSES_EVERY_S = 60.0
+_IN_MEMORY_S = 3.0  # what was said before the clock was set is on the disk by then
 _DISK_FREE_PERCENT = 3.0  # with less, the disk is nearly full
 _LOOK_S = 0.25  # without a frame for this long, time alone is told to the rules
 _SILENT_S = 15.0  # a capture that lives gives up a silent camera sooner than this
@@ -175,7 +183,9 @@ class Box:
         self.pulse = Pulse()
         self.eyes = eyes
         self._state = state
-        self._clock = clock or SystemClock()
+        self._keeper = Timekeeper(state / CLOCK_FILE, boot_id(), time.monotonic_ns())
+        self._keeper.raise_to(_signed_ms(state / UPDATES), time.monotonic_ns())
+        self._clock = clock or SystemClock(self._keeper)
         self._since_ms = self._clock.now().utc_ms
         pseudonyms = config.privacy.plates == "pseudonym"
         self._privacy = Privacy(
@@ -208,7 +218,8 @@ class Box:
         self._health_due_s = self._about_due_s = self._hotlists_due_s = self._losses_due_s = 0.0
         self._disk = DiskTrouble(self._ids)
         self._given_up = 0
-        self._clock_was_unset = self.outbox.has_undated(boot_id())
+        self._redate: tuple[int, float] | None = None  # by how much, and until when
+        self._clock_watch = ClockWatch(was_unset=self.outbox.has_undated(boot_id()))
 
     def start(self) -> None:
         """End what a crash left open, open the hotlists, then start every thread."""
@@ -265,13 +276,28 @@ class Box:
         )
 
     def _look_at_clock(self) -> None:
-        """Once it is set, tell by how much the times told in this boot are to be corrected."""
+        """Once it is set, and when it is set anew, tell what corrects the times of this boot.
+
+        What waits is corrected here; what has been sent, by the receiver.
+        """
         now = self._clock.now()
-        if not now.synced:
-            self._clock_was_unset = True
-        elif self._clock_was_unset:
-            self._clock_was_unset = False
-            self.tell(CLOCK, "set", offset_ms=now.utc_ms - now.mono_ns // 1_000_000)
+        self._keeper.look(now)
+        correction = self._clock_watch.look(now)
+        if correction is not None:
+            self._privacy.correct(correction.offset_ms)
+            self.tell(CLOCK, correction.why, offset_ms=correction.offset_ms)
+            self._redate = correction.offset_ms, time.monotonic() + _IN_MEMORY_S
+        if self._redate is not None:
+            offset_ms, until_s = self._redate
+            self._redate_waiting(offset_ms)
+            if time.monotonic() >= until_s:
+                self._redate = None
+
+    def _redate_waiting(self, offset_ms: int) -> None:
+        try:
+            self.outbox.redate(boot_id(), offset_ms, self._privacy.redated)
+        except StoreError:  # told by the writer; box.clock corrects these too
+            return
 
     def _look_at_disk(self) -> None:
         given_up = self.outbox.evicted + self.writer.refused
@@ -317,6 +343,7 @@ class Box:
             temp_c=temperature_c(),
             throttled=throttled(),
             disk_free_percent=disk_free_percent(self._state),
+            clock_offset_ms=self._keeper.offset_ms,
             restarts=sum(loop.restarts for loop in self._loops()),
             given_up=self.writer.refused,
         )
@@ -472,6 +499,14 @@ def _taker(config: Config, broker: BrokerConfig) -> Callable[[Message], bool]:
         return own and wants(config, broker, message.kind, message.hotlist)
 
     return takes
+
+
+def _signed_ms(memory: Path) -> int:
+    """When the newest update that was verified here was signed, Unix ms; 0 where none was."""
+    try:
+        return int(json.loads(memory.read_bytes())["issued_s"]) * 1000
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0
 
 
 def _of_hotlist(news: News) -> dict[str, Any]:

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.records import Moment
+from agent.timekeeper import BUILT_UTC_MS, Timekeeper
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-BUILT_UTC_MS = 1_764_000_000_000
-"""No true time lies before this agent was built: a clock that says so is not set."""
 
 
 class Clock(Protocol):
@@ -19,11 +17,16 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The box's own clocks."""
+    """The box's own clocks; whether they are set is for `keeper` to say, else for the build."""
+
+    def __init__(self, keeper: Timekeeper | None = None) -> None:
+        self._keeper = keeper
 
     def now(self) -> Moment:
-        utc_ms = time.time_ns() // 1_000_000
-        return Moment(mono_ns=time.monotonic_ns(), utc_ms=utc_ms, synced=utc_ms >= BUILT_UTC_MS)
+        mono_ns, utc_ms = time.monotonic_ns(), time.time_ns() // 1_000_000
+        keeper = self._keeper
+        synced = keeper.trusts(utc_ms, mono_ns) if keeper else utc_ms >= BUILT_UTC_MS
+        return Moment(mono_ns=mono_ns, utc_ms=utc_ms, synced=synced)
 
 
 class ManualClock:

@@ -82,6 +82,10 @@ KEYS: Mapping[str, KeySpec] = MappingProxyType(
         ),
         "t": _whole("when it happened, Unix ms, UTC", minimum=0),
         "te": _whole("error bound of t in ms, while the clock is not synchronised", minimum=0),
+        "tq": KeySpec(
+            schema={"const": "est"},
+            description="t is a guess, while the clock is not synchronised; box.clock corrects it",
+        ),
         "bo": _text("boot id, while the clock is not synchronised", minLength=1, maxLength=12),
         "mo": _whole("monotonic ms of that boot, while the clock is not synchronised", minimum=0),
         "src": _text("site/box/camera", pattern="^[a-z0-9-]+/[a-z0-9-]+/([a-z0-9-]+|_box)$"),
@@ -131,7 +135,7 @@ ENVELOPE_KEYS = ("v", "st", "sq")
 BODY_KEYS = ("id", "t", "src", "k")
 """Every body carries these."""
 
-CLOCK_KEYS = ("te", "bo", "mo")
+CLOCK_KEYS = ("te", "tq", "bo", "mo")
 """Only while the clock is not synchronised."""
 
 ANY_KEYS = ("n", "s", *CLOCK_KEYS, "dur", "why")

@@ -20,10 +20,10 @@ from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryEr
 from tuf.api.metadata import Metadata, TargetFile
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
-from agent.clock import BUILT_UTC_MS
 from agent.durable import replace
 from agent.errors import UpdateError
 from agent.ota.release import RELEASES, Release, from_json
+from agent.timekeeper import BUILT_UTC_MS
 
 MODEL_LIMIT_BYTES = 200_000_000
 _RELEASES_LIMIT_BYTES = 4_000_000

@@ -147,19 +147,22 @@ class Outbox:
             for sq, tries, kind, camera, body, priority, expiry_s in rows
         ]
 
-    def done(self, deliveries: Sequence[Delivery]) -> None:
-        """The broker has them; what nobody heard on the same topics becomes due again."""
+    def done(self, deliveries: Sequence[Delivery]) -> bool:
+        """The broker has them; what nobody heard on the same topics becomes due again, if any."""
+        is_heard_again = False
         with self._transaction(durable=False) as db:
             for delivery in deliveries:
                 self._settle(db, delivery, self._delivered(delivery), None)
                 topic = (delivery.broker, delivery.camera, delivery.kind)
                 if topic in self._unheard:
                     self._unheard.discard(topic)
+                    is_heard_again = True
                     db.execute(
                         "UPDATE delivery SET state = 0 WHERE broker = ? AND state = 1 AND state < 3"
                         " AND message IN (SELECT id FROM message WHERE camera = ? AND kind = ?)",
                         topic,
                     )
+        return is_heard_again
 
     def _delivered(self, delivery: Delivery) -> State:
         receipts = self._receipts.get(delivery.broker)
@@ -306,6 +309,32 @@ class Outbox:
                 self._insert(db, account(loss))
         if found:
             self.commits += 1
+
+    def redate(self, boot_id: str, offset_ms: int, redated: Callable[[bytes, int], bytes]) -> int:
+        """Correct what was stored in this boot and has not been delivered yet; how many rows.
+
+        `offset_ms` is UTC minus monotonic; `redated` gives a body another time.
+        """
+        changed, last = 0, 0
+        while True:
+            with self._transaction(durable=False) as db:
+                rows = db.execute(
+                    "SELECT id, body, mono_ms FROM message m WHERE id > ? AND boot_id = ?"
+                    " AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.state < 3)"
+                    " ORDER BY id LIMIT 500",
+                    (last, boot_id),
+                ).fetchall()
+                for message, body, mono_ms in rows:
+                    t_ms = offset_ms + mono_ms
+                    db.execute(
+                        "UPDATE message SET body = ?1,"
+                        " stored_ms = CASE stored_ms WHEN 0 THEN ?2 ELSE stored_ms END"
+                        " WHERE id = ?3",
+                        (redated(body, t_ms), t_ms, message),
+                    )
+            if not rows:
+                return changed
+            changed, last = changed + len(rows), rows[-1][0]
 
     def has_undated(self, boot_id: str) -> bool:
         """Whether it holds what was stored in this boot while the clock was not set."""

@@ -12,6 +12,7 @@ from typing import Any
 from agent.config.sending import HIT
 from agent.kinds import (
     CLOCK,
+    CLOCK_KEYS,
     EVENT_LIMIT_BYTES,
     KINDS_OF_EVENTS,
     LOST,
@@ -60,6 +61,11 @@ class Privacy:
         self._source = f"{site}/{box}"
         self._boot_id = boot_id
         self._pseudonyms = pseudonyms
+        self._offset_ms: int | None = None
+
+    def correct(self, offset_ms: int) -> None:
+        """UTC minus monotonic is known by now: what was seen in doubt before is told without."""
+        self._offset_ms = offset_ms
 
     def event(self, event: Event) -> Message:
         """One event as a message for the outbox.
@@ -125,6 +131,16 @@ class Privacy:
             mono_ms=content.get("mo", 0),
         )
 
+    @staticmethod
+    def redated(body: bytes, t_ms: int) -> bytes:
+        """A stored body that has not been sent yet, with the time that is known by now."""
+        content = json.loads(body)
+        if content["k"] != CLOCK:  # which speaks of its boot itself
+            for key in CLOCK_KEYS:
+                content.pop(key, None)
+        content["t"] = t_ms
+        return _compact(content)
+
     def status(self, status: Status) -> Message:
         """Up, or the last word of a box that is down (the will)."""
         content: dict[str, Any] = {"up": int(status.up)}
@@ -147,7 +163,7 @@ class Privacy:
             content["n"] = event.n
         if event.phase is not Phase.ONCE:
             content["s"] = event.phase.value
-        content |= {"t": event.at.utc_ms} | self._clock_doubt(event.at)
+        content |= self._time(event.at)
         return content | {"src": f"{self._source}/{camera}", "k": event.kind}
 
     def _plate(self, event: Event) -> dict[str, Any]:
@@ -174,10 +190,14 @@ class Privacy:
             return {"from": loss.first, "to": loss.last, "c": loss.count, "why": loss.why}
         return {}
 
-    def _clock_doubt(self, at: Moment) -> dict[str, Any]:
+    def _time(self, at: Moment) -> dict[str, Any]:
+        mono_ms = at.mono_ns // 1_000_000
         if at.synced:
-            return {}
-        return {"te": CLOCK_UNKNOWN_MS, "bo": self._boot_id, "mo": at.mono_ns // 1_000_000}
+            return {"t": at.utc_ms}
+        if self._offset_ms is not None:
+            return {"t": self._offset_ms + mono_ms}
+        doubt = {"t": at.utc_ms, "te": CLOCK_UNKNOWN_MS, "tq": "est"}
+        return doubt | {"bo": self._boot_id, "mo": mono_ms}
 
     def reply(self, reply: Reply) -> Message:
         """The answer to a command; it goes to who asked and is not kept."""

@@ -33,7 +33,7 @@ class Queue(Protocol):
     commits: int
 
     def pending(self, broker: str, limit: int) -> list[Delivery]: ...
-    def done(self, deliveries: Sequence[Delivery]) -> None: ...
+    def done(self, deliveries: Sequence[Delivery]) -> bool: ...
     def unheard(self, delivery: Delivery) -> None: ...
     def try_unheard(self, broker: str) -> None: ...
     def retry_later(self, delivery: Delivery, delay_s: float) -> None: ...
@@ -45,7 +45,7 @@ class Patience:
     """How often, and how far apart, a message is tried again before it is set aside."""
 
     refusal_delays_s: tuple[float, ...] = (30.0, 300.0, 1800.0)
-    unheard_first_s: float = 30.0
+    unheard_first_s: float = 2.0  # a receiver is back soon after the broker that both lost
     unheard_last_s: float = 600.0
     hangups: int = 5
     look_s: float = 1.0  # how often to look for rows that have become due again
@@ -165,10 +165,11 @@ class Flow:
         """Write down what the broker answered; what cannot be written stays in `_answers`."""
         done = [delivery for delivery, code in self._answers if _is_delivered(code)]
         if done:
-            self._queue.done(done)
+            is_heard_again = self._queue.done(done)
             self.acknowledged += len(done)
             self._window += len(done)
-            self._probe_delay_s = self._patience.unheard_first_s
+            if is_heard_again:
+                self._probe_delay_s = self._patience.unheard_first_s
             self._answers = [pair for pair in self._answers if not _is_delivered(pair[1])]
         while self._answers:
             delivery, code = self._answers[0]

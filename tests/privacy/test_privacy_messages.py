@@ -72,14 +72,31 @@ def test_event_start_names_its_phase(privacy):
 
 
 def test_event_of_a_synced_clock_tells_nothing_of_the_boot(privacy):
-    assert not {"te", "bo", "mo"} & json.loads(privacy.event(line_event()).body).keys()
+    assert not {"te", "tq", "bo", "mo"} & json.loads(privacy.event(line_event()).body).keys()
 
 
 def test_event_of_an_unset_clock_carries_doubt_boot_and_monotonic_time(privacy):
     at = Moment(mono_ns=7_250_000_000, utc_ms=12_345, synced=False)
     body = json.loads(privacy.event(line_event(at=at)).body)
     assert (body["te"], body["bo"], body["mo"]) == (CLOCK_UNKNOWN_MS, "b00t1d", 7250)
-    assert list(body)[:5] == ["id", "t", "te", "bo", "mo"]
+    assert list(body)[:6] == ["id", "t", "te", "tq", "bo", "mo"]
+
+
+def test_event_seen_in_doubt_is_told_without_once_the_offset_is_known(privacy):
+    at = Moment(mono_ns=7_250_000_000, utc_ms=12_345, synced=False)
+    privacy.correct(1_764_000_000_000)
+    body = json.loads(privacy.event(line_event(at=at)).body)
+    assert body["t"] == 1_764_000_007_250
+    assert not {"te", "tq", "bo", "mo"} & body.keys()
+
+
+def test_body_that_waits_is_dated_anew_without_its_doubt(privacy):
+    at = Moment(mono_ns=7_250_000_000, utc_ms=12_345, synced=False)
+    early, late = (
+        line_event(at=at),
+        line_event(at=Moment(mono_ns=at.mono_ns, utc_ms=1_764_000_007_250)),
+    )
+    assert privacy.redated(privacy.event(early).body, 1_764_000_007_250) == privacy.event(late).body
 
 
 def test_event_of_the_box_itself_has_box_for_its_camera(privacy):
