@@ -12,7 +12,7 @@ from agent.evaluate.scoring import Found
 from agent.plates.finder import SAME_PLATE, FoundPlate, PlateFinder, around
 from agent.plates.grammar import load_grammars
 from agent.plates.places import overlap
-from agent.plates.reader import PlateReader
+from agent.plates.reader import GLANCES, PlateReader
 from agent.plates.straighten import Corners
 from agent.plates.vote import Vote
 from agent.plates.watch import ROOM, wider
@@ -73,7 +73,7 @@ class PlateEyes:
 
     def _read(self, picture: Picture, corners: Corners) -> tuple[bool, str | None, float]:
         """Whether it is one, the likeliest text of all grammars, how probable that is."""
-        view = self._reader.read(picture, corners)
+        view = self._reader.read(picture, corners, glances=len(GLANCES))
         vote = Vote(self._grammars)
         vote.add(view)
         verdict = vote.verdict()

@@ -14,10 +14,17 @@ from agent.infer.model import Model
 from agent.infer.package import Calibration
 from agent.plates.kbest import SLOTS, SYMBOLS
 from agent.plates.straighten import Corners, plate_width_px, sharpness, straighten
-from agent.records import Picture
+from agent.records import Image, Picture
 
 NO_PLATE = "-"
 """The country of what is no plate: adverts, clocks, grilles."""
+
+
+GLANCES = ((0.0, 0.0), (0.012, 0.05), (-0.012, -0.05), (0.012, -0.05), (-0.012, 0.05))
+"""Shifts of the corners, in parts of the plate's width and height, by as much as they are found
+wrongly: what one glance takes for a 0, the next takes for an 8. Of 1,000 drawn plates from 55 px
+(models/recipes/confusions.py) one glance reads 0.81, three 0.84, five 0.855. For pictures that
+stand alone: over a track every picture is another glance, and more of them read no plate more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,18 +71,23 @@ class PlateReader:
         self.calibration: Calibration = package.calibration
         self._model = model
         self._countries = countries
+        self._no_plate = countries.index(NO_PLATE)
         self._size_px = (package.width_px, package.height_px)
         self._levels = package.levels
         self._tensor = np.empty((1, package.height_px, package.width_px, 3), dtype=np.float32)
 
-    def read(self, picture: Picture, corners: Corners) -> View:
-        """One inference on the plate inside `corners`."""
-        flat = straighten(picture, corners, self._size_px)
-        cv2.LUT(flat, self._levels, dst=self._tensor[0])
-        self.inferences += 1
-        text, country = self._model.run(self._tensor)
-        char_logp = _log_softmax(text[0] / np.float32(self.calibration.text_temperature))
-        of_country = _log_softmax(country[0] / np.float32(self.calibration.country_temperature))
+    def read(self, picture: Picture, corners: Corners, *, glances: int = 1) -> View:
+        """The plate inside `corners`; at most `glances` inferences, one if it is no plate.
+
+        Glances err alike: they count as one view, their mean log probabilities.
+        """
+        flat, text, country = self._glance(picture, corners)
+        shifts = GLANCES[1:glances] if country[self._no_plate] < np.log(0.5) else ()
+        for x, y in shifts:
+            _, chars, countries = self._glance(picture, _shifted(corners, x, y))
+            text, country = text + chars, country + countries
+        count = np.float32(1 + len(shifts))
+        char_logp, of_country = _log_softmax(text / count), _log_softmax(country / count)
         logp = dict(zip(self._countries, of_country.astype(float).tolist(), strict=True))
         not_plate = float(np.exp(logp.pop(NO_PLATE)))
         plate_logp = float(np.logaddexp.reduce(list(logp.values())))
@@ -86,6 +98,30 @@ class PlateReader:
             sharpness=sharpness(np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8)),
             width_px=plate_width_px(corners, picture),
         )
+
+    def _glance(
+        self, picture: Picture, corners: Corners
+    ) -> tuple[Image, NDArray[np.float32], NDArray[np.float32]]:
+        """The straightened plate, log probabilities of its characters and of its country."""
+        flat = straighten(picture, corners, self._size_px)
+        cv2.LUT(flat, self._levels, dst=self._tensor[0])
+        self.inferences += 1
+        text, country = self._model.run(self._tensor)
+        card = self.calibration
+        return (
+            flat,
+            _log_softmax(text[0] / np.float32(card.text_temperature)),
+            _log_softmax(country[0] / np.float32(card.country_temperature)),
+        )
+
+
+def _shifted(corners: Corners, x: float, y: float) -> Corners:
+    """`corners` moved by these parts of the plate's own width and height."""
+    upper_left, upper_right, lower_right, lower_left = corners
+    across = (upper_right - upper_left + lower_right - lower_left) / 2
+    down = (lower_left - upper_left + lower_right - upper_right) / 2
+    moved: Corners = corners + x * across + y * down
+    return moved
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -50,7 +50,7 @@ class Reader:
     def __init__(self, left="40A123BC", right="01123ABC", not_plate=0.0):
         self.texts, self.not_plate = {False: left, True: right}, not_plate
 
-    def read(self, picture, corners):
+    def read(self, picture, corners, *, glances):
         text = self.texts[bool(corners[:, 0].mean() > 0.5)]
         logp = np.full((SLOTS, len(SYMBOLS)), -12.0, np.float32)
         for slot in range(SLOTS):

@@ -155,6 +155,26 @@ def test_read_what_is_no_plate_says_so():
     assert np.exp(view.country_logp["UZ"]) == pytest.approx(1 / 8)
 
 
+@pytest.mark.parametrize(("country", "inferences"), [("UZ", 5), ("-", 1)])
+def test_read_with_glances_takes_their_mean_unless_it_is_no_plate(country, inferences):
+    picture, corners = RgbPicture(scene(641, 481)), QUADS["tilted"] / (641, 481)
+    texts = iter(["81A123BC", *["01A123BC"] * 4])
+    model = FakeModel(
+        READER_CARD, lambda _: [char_logits(next(texts))[None], country_logits(country)[None]]
+    )
+    eyes = PlateReader(model)
+    view = eyes.read(picture, corners, glances=5)
+    assert eyes.inferences == inferences
+    flats = [flat.copy() for flat in model.inputs]
+    assert all(not np.array_equal(flats[0], flat) for flat in flats[1:])
+    best = SYMBOLS[int(view.char_logp[0].argmax())]
+    assert best == ("0" if country == "UZ" else "8")
+    assert np.exp(view.char_logp).sum(axis=1) == pytest.approx(np.ones(10), abs=1e-5)
+    if country == "UZ":  # four of five: not as sure as one that was never contradicted
+        apart = view.char_logp[0, SYMBOLS.index("0")] - view.char_logp[0, SYMBOLS.index("8")]
+        assert apart == pytest.approx(0.6 * 12 / 1.25, rel=1e-3)
+
+
 def test_view_shows_no_characters_when_it_is_printed():
     view = reader("01A123BC", "UZ").read(RgbPicture(scene(641, 481)), QUADS["small"] / (641, 481))
     assert "char_logp" not in repr(view)
