@@ -7,13 +7,13 @@ BIN := .venv/bin
 READY := .venv/ready
 BUILD := .cache/build
 
-.PHONY: fetched help setup demo test check bench wheel clean
+.PHONY: fetched help setup demo test test-long check bench wheel clean
 
 help: ## print this help
 	@echo "Safe Mahalla edge agent. Two commands do everything on a fresh machine:"
 	@echo "  make demo    real clips -> faces and vehicles -> MQTT events in this terminal"
 	@echo "  make test    the whole test suite"
-	@echo; grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@echo; grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(READY) fetched ## .venv with everything (.venv/bin/mahalla) and the models
 
@@ -22,6 +22,9 @@ demo: setup ## the main job on real clips with an embedded broker; SECONDS=N sto
 
 test: setup ## every test (ARGS="-k name" for some)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-long: setup ## the faults that take minutes: a hundred power cuts, the waits as they are shipped
+	$(BIN)/python -m pytest -m long $(ARGS)
 
 check: setup ## format, lint, strict types, import layers, then the tests
 	$(BIN)/ruff format --check .

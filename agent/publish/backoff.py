@@ -5,7 +5,10 @@ from __future__ import annotations
 import random
 
 LAST_S = 20.0
-"""A broker that is back is found within this; a connection tried so often costs next to nothing."""
+"""Of a broker that refuses us: each TLS handshake is 4 kB on a link that may be metered."""
+
+UNREACHABLE_LAST_S = 5.0
+"""A broker that is back is found within this; a packet so often costs next to nothing."""
 
 
 class Backoff:
@@ -22,8 +25,8 @@ class Backoff:
         self._chance = chance or random.SystemRandom()
         self._next_s = first_s
 
-    def next_s(self) -> float:
-        delay_s = self._next_s * self._chance.uniform(0.5, 1.0)
+    def next_s(self, at_most_s: float = LAST_S) -> float:
+        delay_s = min(self._next_s, at_most_s) * self._chance.uniform(0.5, 1.0)
         self._next_s = min(2 * self._next_s, self._last_s)
         return delay_s
 

@@ -16,6 +16,10 @@ from agent.publish.endpoint import Endpoint
 _LOOK_S = 0.1
 
 
+class UnreachableError(LinkError):
+    """Nobody answers there, and to ask again costs next to nothing."""
+
+
 def dial(
     endpoint: Endpoint,
     tls: ssl.SSLContext | None,
@@ -42,11 +46,12 @@ def dial(
     except ssl.SSLError as error:
         raise LinkError(f"{endpoint}: TLS failed: {tls_reason(str(error))}") from error
     except OSError as error:
-        raise LinkError(f"{endpoint}: cannot connect: {error.strerror or error}") from error
+        text = f"{endpoint}: cannot connect: {error.strerror or error}"
+        raise UnreachableError(text) from error
     except ValueError as error:
         raise LinkError(f"{endpoint}: is no name of a host: {error}") from error
     if found is None and not stop.is_set():
-        raise LinkError(f"{endpoint}: cannot connect: timed out")
+        raise UnreachableError(f"{endpoint}: cannot connect: timed out")
     return found
 
 

@@ -12,8 +12,9 @@ from agent.clock import Clock
 from agent.config.model import BrokerConfig
 from agent.config.sending import wanted
 from agent.errors import AgentError, LinkError
-from agent.publish.backoff import Backoff
+from agent.publish.backoff import LAST_S, UNREACHABLE_LAST_S, Backoff
 from agent.publish.connection import Connection, HangUpError, Will
+from agent.publish.dial import UnreachableError
 from agent.publish.endpoint import Endpoint, certificate_trouble, parse, tls_context
 from agent.publish.flow import Flow, Patience, Queue
 from agent.publish.wire import command_filter, command_of, reply_topic, state_topic
@@ -78,6 +79,7 @@ class Publisher:
         self._taken_over = taken_over
         self._taken_over_at_s = -_TAKEN_OVER_EVERY_S
         self._listen_at_s = 0.0
+        self._at_most_s = LAST_S  # of the wait before the next try
         self._backoff = backoff or Backoff()
         self._drain_s = drain_s
         self._endpoints = [parse(url) for url in broker.urls]
@@ -105,9 +107,12 @@ class Publisher:
             endpoint = self._endpoints[turn % len(self._endpoints)]
             began = time.monotonic()
             delivered = self._flow.acknowledged
+            self._at_most_s = LAST_S
             try:
                 self._session(endpoint, stop)
             except LinkError as error:
+                if isinstance(error, UnreachableError):
+                    self._at_most_s = UNREACHABLE_LAST_S
                 self._lost(endpoint, error)
             if self._flow.acknowledged > delivered or time.monotonic() - began > _STEADY_S:
                 self._backoff.reset()
@@ -245,7 +250,7 @@ class Publisher:
 
     def _rest(self, stop: threading.Event, *, last_address: bool) -> None:
         """Back off once all addresses have been tried; go on to the next one almost at once."""
-        delay_s = self._backoff.next_s() if last_address else _TURN_S
+        delay_s = self._backoff.next_s(self._at_most_s) if last_address else _TURN_S
         deadline = time.monotonic() + delay_s
         while (left_s := deadline - time.monotonic()) > 0 and not stop.wait(min(left_s, 2.0)):
             self._progress()

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from datetime import datetime, timedelta, timezone
@@ -221,6 +222,26 @@ class Certificates:
             .not_valid_before(self._since or now - timedelta(days=60))
             .not_valid_after(now + timedelta(days=days))
         )
+
+    def revoke(self, *certificates: Path) -> Path:
+        """The list of what is revoked, as a file; these are on it."""
+        now = datetime.now(timezone.utc)
+        revoked = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        revoked = revoked.last_update(now - timedelta(days=1)).next_update(now + timedelta(days=30))
+        for path in certificates:
+            serial = x509.load_pem_x509_certificate(path.read_bytes()).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+            revoked = revoked.add_revoked_certificate(entry.build())
+        crl = self._folder / "crl.pem"
+        signed = revoked.sign(self._key, hashes.SHA256())
+        crl.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        return crl
+
+    def context(self, name: str) -> ssl.SSLContext:
+        """TLS of a client `name` that believes this authority."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.load_cert_chain(*self.issue(name))
+        return context
 
     def mosquitto_settings(self) -> str:
         """Listener settings that let in whoever shows a certificate of this authority."""

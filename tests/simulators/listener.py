@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from dataclasses import dataclass
 
@@ -27,7 +28,13 @@ class Heard:
 class Listener:
     """A persistent MQTT 5 session on `topic`; reconnects by itself. A context."""
 
-    def __init__(self, port: int, topic: str = "#", client_id: str = "listener") -> None:
+    def __init__(
+        self,
+        port: int,
+        topic: str = "#",
+        client_id: str = "listener",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.heard: list[Heard] = []
         self._topic = topic
         self._ready = threading.Event()
@@ -40,7 +47,9 @@ class Listener:
         self._client.on_message = self._on_message
         properties = paho.Properties(paho.PacketTypes.CONNECT)
         properties.SessionExpiryInterval = 3600
-        self._client.connect("127.0.0.1", port, clean_start=False, properties=properties)
+        if tls is not None:
+            self._client.tls_set_context(tls)
+        self._client.connect("localhost", port, clean_start=False, properties=properties)
 
     def _on_message(self, _client, _user, message) -> None:
         self.heard.append(
