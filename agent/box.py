@@ -26,6 +26,7 @@ from agent.outbox.writer import OutboxWriter
 from agent.pipeline import FPS, CameraPipeline, Eyes, Pace
 from agent.privacy.privacy import Privacy
 from agent.privacy.pseudonyms import Pseudonyms
+from agent.proving import Beside, Proving
 from agent.publish.publisher import Publisher
 from agent.records import (
     About,
@@ -49,6 +50,8 @@ from agent.ulid import UlidMaker
 
 OUTBOX = "outbox.db"
 
+UPDATE_ASKED = "update-asked"
+
 HOTLISTS = "hotlists"
 
 CLOCK_FILE = "clock.json"
@@ -61,6 +64,7 @@ _ABOUT_EVERY_S = 86_400.0
 _LOSSES_EVERY_S = 60.0
 _IN_MEMORY_S = 3.0  # what was said before the clock was set is on the disk by then
 _DISK_FREE_PERCENT = 3.0  # with less, the disk is nearly full
+_VERSION_CHARS = 40
 _LOOK_S = 0.25  # without a frame for this long, time alone is told to the rules
 _SILENT_S = 15.0  # a capture that lives gives up a silent camera sooner than this
 # Of the 5 s that a stop may take: cameras end their occurrences, the writer stores them, the
@@ -82,6 +86,7 @@ class CameraLoop:
         clock: Clock,
         pulse: Pulse,
         plates: PlatePolicy | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.camera = camera
         self.detect_ms = 0.0  # of the frame looked at last
@@ -93,6 +98,7 @@ class CameraLoop:
         self._clock = clock
         self._pulse = pulse
         self._plates = plates
+        self._beside = beside
         self._ids = UlidMaker(random.SystemRandom())
         self._why = "restart"
         self._busy_s = 0.0
@@ -102,6 +108,10 @@ class CameraLoop:
         """The two threads; what the camera says goes to `writer`."""
         yield Loop(self._beats[0], self.capture.run, self._pulse)
         yield Loop(self._beats[1], lambda stop: self._run(stop, writer), self._pulse)
+
+    def look_with(self, eyes: Eyes) -> None:
+        """Other models, from the next frame on."""
+        self._eyes = eyes
 
     def end_with(self, why: str) -> None:
         """What is still open when the loop is stopped ends with `why`."""
@@ -126,7 +136,8 @@ class CameraLoop:
 
     def _run(self, stop: threading.Event, writer: OutboxWriter) -> None:
         # All state is new with each start: a loop that died of a bug must not die of it again.
-        detectors, motion = self._eyes.of(self.camera)
+        eyes = self._eyes
+        detectors, motion = eyes.of(self.camera)
         pipeline = CameraPipeline(
             self.camera,
             detectors=detectors,
@@ -134,19 +145,27 @@ class CameraLoop:
             privacy=self._privacy,
             ids=self._ids,
             plates=self._plates,
-            watch=self._eyes.watch(self.camera),
+            watch=eyes.watch(self.camera),
+            on_reading=self._beside.heard_reading if self._beside else lambda reading: None,
         )
         try:
-            self._watch(stop, pipeline, writer)
+            self._watch(stop, pipeline, eyes, writer)
         finally:
             for message in pipeline.close(self._clock.now(), self._why):
                 writer.submit(message)
 
-    def _watch(self, stop: threading.Event, pipeline: CameraPipeline, writer: OutboxWriter) -> None:
+    def _watch(
+        self, stop: threading.Event, pipeline: CameraPipeline, eyes: Eyes, writer: OutboxWriter
+    ) -> None:
         pace = Pace(FPS)
         while not stop.is_set():
             frame = self.capture.mailbox.take(_LOOK_S)
             self._pulse.beat(self._beats[1])
+            if eyes is not self._eyes:
+                eyes = self._eyes
+                with_these = (*eyes.of(self.camera), eyes.watch(self.camera))
+                for message in pipeline.look_with(*with_these, self._clock.now()):
+                    writer.submit(message)
             if frame is None:
                 at = self._clock.now()
                 messages: Sequence[Message] = pipeline.idle(at, lost=self._why_lost(at))
@@ -156,6 +175,8 @@ class CameraLoop:
                 self.frames += 1
                 self.detect_ms = seen.detect_ms
                 self._busy_s += (seen.detect_ms + seen.rest_ms) / 1e3
+                if self._beside:
+                    self._beside.frame(frame, seen)
             else:
                 continue
             for message in messages:
@@ -181,11 +202,11 @@ class Box:
     def __init__(self, config: Config, state: Path, eyes: Eyes, clock: Clock | None = None) -> None:
         self.config = config
         self.pulse = Pulse()
-        self.eyes = eyes
         self._state = state
         self._keeper = Timekeeper(state / CLOCK_FILE, boot_id(), time.monotonic_ns())
         self._keeper.raise_to(_signed_ms(state / UPDATES), time.monotonic_ns())
         self._clock = clock or SystemClock(self._keeper)
+        self.proving = Proving(state, eyes, config, self._clock)
         self._since_ms = self._clock.now().utc_ms
         pseudonyms = config.privacy.plates == "pseudonym"
         self._privacy = Privacy(
@@ -221,6 +242,11 @@ class Box:
         self._redate: tuple[int, float] | None = None  # by how much, and until when
         self._clock_watch = ClockWatch(was_unset=self.outbox.has_undated(boot_id()))
 
+    @property
+    def eyes(self) -> Eyes:
+        """The models that speak for the box now."""
+        return self.proving.eyes
+
     def start(self) -> None:
         """End what a crash left open, open the hotlists, then start every thread."""
         self._end_unfinished()
@@ -239,6 +265,7 @@ class Box:
         self._look_at_clock()
         self._look_at_disk()
         self._salvage()
+        self._look_at_updates()
         if now_s >= self._losses_due_s:
             self._losses_due_s = now_s + _LOSSES_EVERY_S
             self._tell_losses()
@@ -299,6 +326,15 @@ class Box:
         except StoreError:  # told by the writer; box.clock corrects these too
             return
 
+    def _look_at_updates(self) -> None:
+        before = self.eyes
+        for news in self.proving.tick():
+            self._about_due_s = self._health_due_s = 0.0
+            self.tell(news.kind, news.why, version=news.what[:_VERSION_CHARS])
+        if self.eyes is not before:
+            for camera in self.cameras.values():
+                camera.look_with(self.eyes)
+
     def _look_at_disk(self) -> None:
         given_up = self.outbox.evicted + self.writer.refused
         why = self._disk_trouble(more=given_up > self._given_up)
@@ -346,6 +382,7 @@ class Box:
             clock_offset_ms=self._keeper.offset_ms,
             restarts=sum(loop.restarts for loop in self._loops()),
             given_up=self.writer.refused,
+            updates=self.proving.report(),
         )
 
     def stop(self, why: str) -> bool:
@@ -357,6 +394,7 @@ class Box:
         if self._stopped:
             return True
         self._stopped = True
+        self.proving.stop()
         for camera in self.cameras.values():
             camera.end_with(why)
         for loop in self._camera_loops:
@@ -402,6 +440,7 @@ class Box:
             clock=self._clock,
             pulse=self.pulse,
             plates=self._plates,
+            beside=self.proving.beside(camera),
         )
 
     def _publisher(self, broker: BrokerConfig) -> Publisher:
@@ -409,6 +448,7 @@ class Box:
         acts: dict[str, Act] = {
             "resend": self._resend,
             "restart": self._restart,
+            "update": self._update,
             "seen": self._seen,
         }
         may = {command: acts[command] for command in broker.commands if command in acts}
@@ -457,6 +497,14 @@ class Box:
             return Outcome(why="disk")
         return Outcome(why="other-stream") if count is None else Outcome(count=count)
 
+    def _update(self, _command: Command, _request: Mapping[str, Any]) -> Outcome:
+        """The service that fetches waits for this file to change (systemd/mahalla-ota.path)."""
+        try:
+            (self._state / UPDATE_ASKED).write_text(f"{self._clock.now().utc_ms}\n")
+        except OSError:
+            return Outcome(why="disk")
+        return Outcome()
+
     def _restart(self, _command: Command, _request: Mapping[str, Any]) -> Outcome:
         self.restart_asked = True
         return Outcome()
@@ -490,6 +538,7 @@ class Box:
             "models": {package.name: package.version for package in packages},
             "hotlists": {hotlist.name: hotlist.label for hotlist in in_force},
             "sends": [each.facts() for each in disclose(self.config)],
+            "ota": self.proving.report(),
         }
 
 

@@ -7,14 +7,17 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 from agent.box import Box
+from agent.clock import boot_id
 from agent.config.load import load
 from agent.config.model import Config
-from agent.errors import AgentError
+from agent.errors import AgentError, UpdateError
 from agent.health import Systemd
+from agent.ota.box_models import BoxModels
 from agent.pipeline import Eyes
 
 _log = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ class Daemon:
     def run(self, config: Config) -> int:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        self._models(lambda models: models.started(boot_id(), time.time_ns() // 1_000_000))
         box = Box(config, self._state, Eyes(config.cameras.values(), config.infer))
         box.start()
         self._ready(config)
@@ -54,8 +58,16 @@ class Daemon:
                     self._stopping = True
         self._systemd.notify("STOPPING=1")
         in_time = box.stop("restart" if box.restart_asked else "stop")
+        self._models(BoxModels.stopped)
         _log.info("stopped%s", "" if in_time else " late: what was not sent is kept")
         return 0
+
+    def _models(self, work: Callable[[BoxModels], None]) -> None:
+        """Of updates; whatever is wrong there, the box runs."""
+        try:
+            work(BoxModels(self._state))
+        except (UpdateError, OSError) as error:
+            _log.warning("update: %s", error)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGHUP:

@@ -55,4 +55,8 @@ class HotlistError(AgentError):
 
 
 class UpdateError(AgentError):
-    pass
+    """`why` is the one word that leaves the box in `model.rolled-back` and in `about`."""
+
+    def __init__(self, text: str, *, why: str = "refused") -> None:
+        super().__init__(text)
+        self.why = why

@@ -10,6 +10,8 @@ from pathlib import Path
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TEMPERATURE = Path("/sys/class/thermal/thermal_zone0/temp")
+_HOT_C = 75.0  # a Pi slows down at 80
+_UNDER_VOLTAGE, _SLOWED = 0x1, 0xE  # bits of the Pi's firmware that speak of now
 _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
 
 
@@ -33,6 +35,14 @@ def throttled() -> int | None:
         return int(_THROTTLED.read_text(), 16)
     except (OSError, ValueError):
         return None
+
+
+def not_now() -> str | None:
+    """The word for why nothing new should be tried on this board now; None while it may be."""
+    bits, degrees_c = throttled() or 0, temperature_c()
+    if bits & _UNDER_VOLTAGE:
+        return "under-voltage"
+    return "hot" if bits & _SLOWED or (degrees_c or 0.0) > _HOT_C else None
 
 
 def disk_free_percent(folder: Path) -> float | None:

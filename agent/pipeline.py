@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -67,6 +68,16 @@ class Eyes:
             task: open_model(find_package(task), threads=infer.threads, delegate=infer.delegate)
             for task in sorted(tasks)
         }
+
+    def with_models(self, models: Mapping[str, Model]) -> Eyes:
+        """The same, with these in the place of those for their tasks."""
+        eyes = copy(self)
+        eyes.models = {**self.models, **models}
+        return eyes
+
+    def tasks(self, camera: CameraConfig) -> set[str]:
+        """Tasks of the models that look at this camera's frames."""
+        return _tasks(camera)
 
     def serve(self, cameras: Iterable[CameraConfig]) -> bool:
         """Whether every model that `cameras` need is open."""
@@ -184,6 +195,23 @@ class CameraPipeline:
             detect_ms=(detected - began) * 1e3,
             rest_ms=(perf_counter() - detected) * 1e3,
         )
+
+    def look_with(
+        self,
+        detectors: Sequence[Detector],
+        motion: Motion | None,
+        watch: PlateWatch | None,
+        at: Moment,
+    ) -> list[Message]:
+        """From the next frame on by other models; tracks go on, plates are told as far as read."""
+        messages = self._out(self._gone(at))
+        self._detectors, self._motion, self._watch = detectors, motion, watch
+        return messages
+
+    def give_up(self) -> None:
+        """What is in view is read with what there is, and nothing of it is told."""
+        for reading in self._watch.close() if self._watch else []:
+            self._on_reading(reading)
 
     def idle(self, at: Moment, *, lost: str | None) -> list[Message]:
         """No frame came: let periods end; `lost` says why the camera is away, None if it is not."""

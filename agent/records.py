@@ -308,6 +308,7 @@ class Health:
     clock_offset_ms: float | None = None
     restarts: int = 0  # of threads that died of a bug
     given_up: int = 0  # messages that found no room, neither on the disk nor in memory
+    updates: Mapping[str, Any] = field(default_factory=dict)  # by model, plain JSON data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

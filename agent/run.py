@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from agent.daemon import Daemon
 
     state = _state_folder(args.config)
+    os.environ["STATE_DIRECTORY"] = str(state)  # models that came over the air lie in it
     with _alone(state):
         return Daemon(args.config, state).run(config)
 

@@ -14,7 +14,7 @@ ROOT = "sm/1/{site}/{box}"
 COMMANDS = ("snapshot", "evidence", "feedback", "resend", "seen", "update", "doctor", "restart")
 """What a box may be asked; it obeys those that its configuration lists."""
 
-OBEYED = ("resend", "seen", "restart")
+OBEYED = ("resend", "seen", "update", "restart")
 """Those that this version knows how to obey."""
 
 _PLACE = {"site": "the mahalla, [a-z0-9-]{1,31}", "box": "the box, [a-z0-9-]{1,31}"}
@@ -77,6 +77,19 @@ _QUEUE = _object(
     unseen=_WHOLE | {"description": "not confirmed by the recorder yet; absent means 0"},
 )
 
+_OTA = {
+    "type": "object",
+    "description": "by model, what came or should come over the air",
+    "additionalProperties": _object(
+        ("v", "n", "state"),
+        v={"type": "string", "description": "version"},
+        n=_WHOLE | {"description": "serial number of the release"},
+        state={"enum": ["active", "shadow", "live", "refused", "waiting"]},
+        since=_WHOLE | {"description": "Unix ms"},
+        why={"type": "string", "description": "reason word"},
+    ),
+}
+
 _HEALTH = _object(
     ("t", "cam", "q"),
     t=_WHOLE | {"description": "Unix ms"},
@@ -91,9 +104,10 @@ _HEALTH = _object(
     unheard=_WHOLE | {"description": "PUBACKs that said that nobody subscribes"},
     restarts=_WHOLE | {"description": "threads restarted after a bug; absent means 0"},
     lost=_WHOLE | {"description": "events given up before they had a sq; absent means 0"},
+    ota=_OTA,
 )
 
-_ABOUT = _object(("t",), t=_WHOLE | {"description": "Unix ms"})
+_ABOUT = _object(("t",), t=_WHOLE | {"description": "Unix ms"}, ota=_OTA)
 
 _WANT = _object(
     (),

@@ -141,20 +141,25 @@ def _selftest(args: argparse.Namespace) -> int:
 
 def _tested(folder: Path) -> dict[str, Any]:
     from agent.evaluate.golden import worst_deviation
+    from agent.health import rss_mb
     from agent.infer.model import open_model
     from agent.infer.package import load_package
+    from agent.infer.runtime import runtime
 
     result: dict[str, Any] = {"name": folder.name, "ok": False}
     try:
         package = load_package(folder)
         if not package.golden:
             raise ModelError(f"{folder}: no golden samples in golden/: it cannot be tested")
+        runtime()  # its own memory is not the model's
+        before_mb = rss_mb()
         model = open_model(package)
         deviation = max(worst_deviation(model, sample) for sample in package.golden)
     except ModelError as error:
         return result | {"error": str(error)}
     allowed = package.golden_tolerance
     result |= {"samples": len(package.golden), "deviation": round(deviation, 6), "allowed": allowed}
+    result["rss_mb"] = round(rss_mb() - before_mb, 1)
     if deviation > allowed:
         return result | {"error": f"its outputs are off by {deviation:.3g}, {allowed} is allowed"}
     return result | {"ok": True}

@@ -1,22 +1,25 @@
-"""One update of one box: look, choose, download, try out, flip."""
+"""One update of one box: look, choose, download, try out, put on trial."""
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import UpdateError
-from agent.infer.package import models_dir
-from agent.ota.client import Client, Memory
+from agent.ota.box_models import BoxModels
+from agent.ota.client import Client
 from agent.ota.gate import try_out
-from agent.ota.release import Release, best
-from agent.ota.slots import Slots
+from agent.ota.memory import Waiting
+from agent.ota.release import Limits, Release, meant_for
+from agent.ota.slots import Entry, installed_sha256
+from agent.ota.trial import LIVE
 
 _SPARE_BYTES = 50_000_000  # the outbox needs room too
+
+Gate = Callable[[Path, Path | None, Release], str]
+"""What was measured of a candidate beside the present package, or UpdateError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,97 +28,161 @@ class Outcome:
 
     model: str
     version: str
-    taken: bool
+    state: str  # trial | active | refused | waiting | halted
     why: str
 
 
-class BoxModels:
-    """The models of a box; `state` is the agent's state folder."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhoIAm:
+    """What decides which releases are meant for a box."""
 
-    def __init__(self, state: Path) -> None:
-        self.ota = state / "ota"
-        self.slots = Slots(state / "models")
-        self._state = state
+    box: str  # site/box
+    agent: str
+    hardware: str = ""
+    channel: str = "stable"
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Two updates at once would build one slot together; UpdateError for the second."""
-        self.ota.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.ota / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UpdateError("another update runs on this box; wait for it") from None
-            yield
 
-    def apply(
+class Update:
+    """One update of the box's models, to be run while they are `alone`."""
+
+    def __init__(
         self,
+        models: BoxModels,
         client: Client,
+        me: WhoIAm,
         *,
-        box: str,
-        agent: str,
+        gate: Gate = try_out,
+        not_now: Callable[[], str | None] = lambda: None,
         again: bool = False,
-        gate: Callable[[Path, Path | None, int, str], str] = try_out,
-    ) -> list[Outcome]:
-        """Bring the box to what is released for it; `again` tries refused packages once more."""
-        wanted = best(client.releases(), box=box, agent=agent)
-        content = self.slots.active()
-        outcomes = []
-        for release in wanted.values():
-            target = client.find(release)
-            sha256 = target.hashes["sha256"]
-            if content.get(release.model) == sha256:
-                continue
-            refused = client.memory.refused.get(sha256)
-            if refused and not again:
-                outcomes.append(_outcome(release, False, f"refused before: {refused}"))
-                continue
-            self._check_room(target.length)
-            packed = client.download(target)
-            try:
-                folder = self.slots.keep(release.model, sha256, packed)
-                present = self._present(release.model, content.get(release.model))
-                why = gate(folder, present, release.slower_percent, release.version)
-            except UpdateError as error:
-                client.memory.refused[sha256] = str(error)
-                client.memory.save()
-                outcomes.append(_outcome(release, False, str(error)))
-                continue
-            if client.memory.refused.pop(sha256, None):
-                client.memory.save()
-            content[release.model] = sha256
-            outcomes.append(_outcome(release, True, why))
-        if content != self.slots.active():
-            self.slots.activate(content)
+        at_once: bool = False,
+    ) -> None:
+        """`not_now` is the word for why nothing may be tried now; `again` tries refused packages
+        once more; `at_once` makes them active without a trial.
+        """
+        self._models, self._client, self._me = models, client, me
+        self._gate, self._not_now = gate, not_now
+        self._again, self._at_once = again, at_once
+        self._now_ms = round(client.now_s * 1000)
+        self._entries: dict[str, Entry] = {}
+        self._limits: dict[str, Limits] = {}
+
+    def run(self) -> list[Outcome]:
+        """Bring the box to what is released for it."""
+        releases, halts = self._client.releases(), self._client.halts()
+        mine = meant_for(
+            releases,
+            box=self._me.box,
+            agent=self._me.agent,
+            hardware=self._me.hardware,
+            channel=self._me.channel,
+        )
+        outcomes = self._heed(mine, halts)
+        trial = self._models.trial()
+        if trial is not None and trial.phase == LIVE:
+            return outcomes  # one after the other: what is live is judged first
+        for offered in mine.values():
+            outcomes += self._take(offered, halts)
+        self._put_on_trial()
         return outcomes
 
-    def roll_back(self) -> dict[str, str]:
-        """Back to what was active before, and never again to what is left; what is active."""
-        left = self.slots.active()
-        if not left:
-            raise UpdateError("the installed models are active; there is nothing to go back to")
-        memory, before = Memory(self.ota / "memory.json"), self.slots.previous()
-        if any(sha256 in memory.refused for sha256 in before.values()):
-            before = {}  # left once already: further back are the installed ones
-        for model, sha256 in left.items():
-            if before.get(model) != sha256:
-                memory.refused[sha256] = "rolled back on this box"
-        memory.save()  # first: a power cut between the two must not bring back what was left
-        return self.slots.roll_back(to_installed=not before)
+    def _heed(self, mine: dict[str, list[Release]], halts: dict[int, str]) -> list[Outcome]:
+        """End a trial of what was halted; boxes that keep it already stay with it."""
+        trial = self._models.trial()
+        for model, entry in trial.models.items() if trial else ():
+            if entry.serial in halts:
+                self._models.end_trial()
+                waiting = self._waiting(entry.version, entry.serial, "halted")
+                self._models.wait_for(model, waiting)
+                return [_outcome(model, entry.version, "halted", halts[entry.serial])]
+        return []
 
-    def _present(self, model: str, sha256: str | None) -> Path | None:
-        """The package that this one would take the place of."""
-        place = self.slots.stored(model, sha256) if sha256 else models_dir() / model
-        return place if place.is_dir() else None
-
-    def _check_room(self, length: int) -> None:
-        """Once as it comes, once unpacked, once while python-tuf copies it."""
-        needed, free = 3 * length + _SPARE_BYTES, shutil.disk_usage(self._state).free
-        if free < needed:
-            raise UpdateError(
-                f"{self._state}: {free // 1_000_000} MB free, {needed // 1_000_000} are needed"
+    def _take(self, offered: list[Release], halts: dict[int, str]) -> list[Outcome]:
+        """The newest of one model's releases that is not halted."""
+        content = self._models.slots.active()
+        for release in offered:
+            target = self._client.find(release)
+            sha256 = target.hashes["sha256"]
+            present = content.get(release.model)
+            if present and present.sha256 == sha256:
+                self._models.wait_for(release.model, None)
+                return []  # halted or not: it was confirmed here
+            if release.serial in halts:
+                continue
+            refused = self._models.memory().refused.get(sha256)
+            if refused and not self._again:
+                return [_of(release, "refused", f"refused before: {refused.text}")]
+            entry = Entry(
+                sha256=sha256,
+                version=release.version,
+                serial=release.serial,
+                over=installed_sha256(release.model),
             )
+            trial = self._models.trial()
+            if trial and trial.models.get(release.model) == entry:
+                self._entries[release.model] = entry
+                self._limits[release.model] = release.limits
+                return [_of(release, "trial", "is on trial")]
+            return [self._try(release, entry, target.length)]
+        return []
+
+    def _try(self, release: Release, entry: Entry, length: int) -> Outcome:
+        """Download and test one package."""
+        word = self._not_now()
+        if word is None and self._is_short_of_room(length):
+            word = "no-room"
+        if word is not None:
+            return self._later(release, word, word)
+        models = self._models
+        try:
+            packed = self._client.download(self._client.find(release))
+        except UpdateError as error:
+            if error.why == "budget":
+                return self._later(release, error.why, str(error))
+            raise
+        try:
+            folder = models.slots.keep(release.model, entry.sha256, packed)
+            why = self._gate(folder, models.present(release.model), release)
+        except UpdateError as error:
+            if error.why == "busy":
+                return self._later(release, error.why, str(error))
+            models.refuse(release.model, entry, error.why, str(error), self._now_ms)
+            return _of(release, "refused", str(error))
+        memory = models.memory()
+        if memory.refused.pop(entry.sha256, None):
+            memory.save()
+        models.wait_for(release.model, None)
+        self._entries[release.model] = entry
+        self._limits[release.model] = release.limits
+        return _of(release, "active" if self._at_once else "trial", why)
+
+    def _put_on_trial(self) -> None:
+        if not self._entries:
+            return
+        if self._at_once:
+            self._models.end_trial()
+            self._models.slots.activate({**self._models.slots.active(), **self._entries})
+            return
+        trial = self._models.trial()
+        if trial is None or trial.models != self._entries:
+            self._models.begin(self._entries, self._limits, self._now_ms)
+
+    def _later(self, release: Release, word: str, text: str) -> Outcome:
+        waiting = self._waiting(release.version, release.serial, word)
+        self._models.wait_for(release.model, waiting)
+        return _of(release, "waiting", text)
+
+    def _waiting(self, version: str, serial: int, word: str) -> Waiting:
+        return Waiting(version=version, serial=serial, word=word, at_ms=self._now_ms)
+
+    def _is_short_of_room(self, length: int) -> bool:
+        """Once as it comes, once unpacked, once while python-tuf copies it."""
+        free = shutil.disk_usage(self._models.state).free
+        return free < 3 * length + _SPARE_BYTES
 
 
-def _outcome(release: Release, taken: bool, why: str) -> Outcome:
-    return Outcome(model=release.model, version=release.version, taken=taken, why=why)
+def _of(release: Release, state: str, why: str) -> Outcome:
+    return _outcome(release.model, release.version, state, why)
+
+
+def _outcome(model: str, version: str, state: str, why: str) -> Outcome:
+    return Outcome(model=model, version=version, state=state, why=why)

@@ -8,25 +8,26 @@ two of them an old repository would be taken; the versions are kept here too.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Metadata, TargetFile
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
-from agent.durable import replace
 from agent.errors import UpdateError
-from agent.ota.release import RELEASES, Release, from_json
+from agent.ota.fetching import OverBudgetError
+from agent.ota.memory import Memory
+from agent.ota.release import HALTS, RELEASES, Release, from_json, halts_from_json
 from agent.timekeeper import BUILT_UTC_MS
 
 MODEL_LIMIT_BYTES = 200_000_000
-_RELEASES_LIMIT_BYTES = 4_000_000
+_DOCUMENT_LIMIT_BYTES = 4_000_000
 _CEILINGS = UpdaterConfig(
     max_root_rotations=64,
     root_max_length=64_000,
@@ -34,35 +35,17 @@ _CEILINGS = UpdaterConfig(
     snapshot_max_length=64_000,
     targets_max_length=1_000_000,
 )
-_ROLES = ("root", "timestamp", "snapshot", "targets", "models")
-
-
-class Memory:
-    """What the box must not forget, in one file: floors, and packages that it refused."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.issued_s = 0
-        self.versions: dict[str, int] = {}
-        self.refused: dict[str, str] = {}  # sha256 -> why
-        try:
-            kept = json.loads(path.read_bytes())
-            self.issued_s = int(kept["issued_s"])
-            self.versions = {str(role): int(n) for role, n in kept["versions"].items()}
-            self.refused = {str(sha256): str(why) for sha256, why in kept["refused"].items()}
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UpdateError(f"{path}: damaged; remove it to begin anew: {error}") from error
-
-    def save(self) -> None:
-        """On disk when it returns."""
-        content = {
-            "issued_s": self.issued_s,
-            "versions": self.versions,
-            "refused": self.refused,
-        }
-        replace(self._path, json.dumps(content, indent=1).encode())
+_ROLES = (
+    "root",
+    "timestamp",
+    "snapshot",
+    "targets",
+    "models",
+    "halts",
+    "hotlists",
+    "config",
+    "certificates",
+)
 
 
 class Client:
@@ -79,13 +62,14 @@ class Client:
     ) -> None:
         self._tuf = folder / "tuf"
         self._incoming = folder / "incoming"
-        for each in (self._tuf, self._incoming):
+        self._lists = folder / "lists"
+        for each in (self._tuf, self._incoming, self._lists):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         for stray in self._incoming.iterdir():
             stray.unlink()
-        self.memory = Memory(folder / "memory.json")
-        self._now_s = now_s
-        self._told_s = max(now_s, BUILT_UTC_MS / 1000, self.memory.issued_s)
+        self._memory = folder / "memory.json"
+        self.now_s = now_s
+        self._told_s = max(now_s, BUILT_UTC_MS / 1000, self.memory().issued_s)
         with self._checked():
             self._updater = Updater(
                 str(self._tuf),
@@ -99,52 +83,108 @@ class Client:
         # The one hook that python-tuf has for it; a test holds it in its place.
         best_time = datetime.fromtimestamp(self._told_s, tz=timezone.utc)
         self._updater._trusted_set.reference_time = best_time
+        self._is_fresh = False
+        self._fetcher = fetcher
+
+    @property
+    def package_bytes(self) -> int:
+        """Of packages, that came over a line so far."""
+        return getattr(self._fetcher, "package_bytes", 0)
+
+    def memory(self) -> Memory:
+        """As it is on the disk now."""
+        return Memory(self._memory)
 
     @property
     def clock_is_behind(self) -> bool:
         """The repository was signed after what this box takes for now."""
-        return self.memory.issued_s > self._now_s + 3600
+        return self.memory().issued_s > self.now_s + 3600
 
     def releases(self) -> list[Release]:
-        """Refresh, compare with the floors, and read what is released."""
-        with self._checked():
-            self._updater.refresh()
-            target = self._updater.get_targetinfo(RELEASES)
-        self._raise_floors()
-        if target is None:
+        """What is released; UpdateError where nothing is."""
+        content = self.document(RELEASES)
+        if content is None:
             raise UpdateError("the repository has released nothing")
-        return from_json(self.download(target, _RELEASES_LIMIT_BYTES).read_bytes())
+        return from_json(content)
+
+    def halts(self) -> dict[int, str]:
+        """Serial numbers of halted releases and why."""
+        content = self.document(HALTS)
+        return {} if content is None else halts_from_json(content)
+
+    def document(self, path: str) -> bytes | None:
+        """A small signed file, fetched only when it has changed; None where there is none."""
+        target = self.target(path)
+        if target is None:
+            return None
+        with self._checked():
+            kept = str(self._lists / quote(path, safe=""))
+            found = self._updater.find_cached_target(target, kept)
+            if found:
+                return Path(found).read_bytes()
+        return self.download(target, _DOCUMENT_LIMIT_BYTES, kept).read_bytes()
 
     def find(self, release: Release) -> TargetFile:
         """What the signed metadata say of its file."""
-        with self._checked():
-            target = self._updater.get_targetinfo(release.target)
-        if target is None or "sha256" not in target.hashes:
+        target = self.target(release.target)
+        if target is None:
             raise UpdateError(f"{release.target}: nobody who may has signed it")
         return target
 
-    def download(self, target: TargetFile, limit_bytes: int = MODEL_LIMIT_BYTES) -> Path:
+    def target(self, path: str) -> TargetFile | None:
+        """What is signed of a file, by the role that may; refreshed once and above the floors."""
+        with self._checked():
+            if not self._is_fresh:
+                self._updater.refresh()
+                self._is_fresh = True
+            # A role that has never signed anything is not in the snapshot, and nobody's fault.
+            role = f"{path.partition('/')[0]}.json"
+            is_there = role in self._updater._trusted_set.snapshot.meta
+            target = self._updater.get_targetinfo(path) if is_there else None
+        self._raise_floors()
+        if target is not None and "sha256" not in target.hashes:
+            raise UpdateError(f"{path}: is signed without its sha256")
+        return target
+
+    def download(
+        self, target: TargetFile, limit_bytes: int = MODEL_LIMIT_BYTES, to: str | None = None
+    ) -> Path:
         """The file, with the length and hash that were signed; in a folder emptied next time."""
         if target.length > limit_bytes:
             raise UpdateError(f"{target.path}: {target.length} bytes, {limit_bytes} are allowed")
         with self._checked():
-            return Path(self._updater.download_target(target))
+            return Path(self._updater.download_target(target, to))
 
     def _raise_floors(self) -> None:
-        memory = self.memory
+        memory = self.memory()
+        before = dict(memory.versions), memory.issued_s
         for role in _ROLES:
-            signed: Any = Metadata.from_file(str(self._tuf / f"{role}.json")).signed
-            floor = memory.versions.get(role, 0)
-            if signed.version < floor:
+            path = self._tuf / f"{role}.json"
+            if not path.exists():
+                continue
+            signed: Any = Metadata.from_file(str(path)).signed
+            # Whoever stole a key may have spent all numbers: with another key they begin anew.
+            keys = self._keys_of(role)
+            floor, floor_keys = memory.versions.get(role, (0, keys))
+            if signed.version < floor and keys == floor_keys:
                 raise UpdateError(
                     f"the repository is older than what this box has seen: "
-                    f"{role} {signed.version}, and {floor} was here already"
+                    f"{role} {signed.version}, and {floor} was here already",
+                    why="old",
                 )
-            memory.versions[role] = signed.version
+            memory.versions[role] = (signed.version, keys)
             issued_s = signed.unrecognized_fields.get("issued")
             if type(issued_s) is int:
                 memory.issued_s = max(memory.issued_s, issued_s)
-        memory.save()
+        if (memory.versions, memory.issued_s) != before:
+            memory.save()
+
+    def _keys_of(self, role: str) -> str:
+        trusted = self._updater._trusted_set
+        if role == "root":
+            return ""  # its versions are walked one by one, each signed by the one before
+        parent: Any = trusted.root if role in trusted.root.roles else trusted.targets
+        return ",".join(sorted(parent.get_delegated_role(role).keyids))
 
     @contextmanager
     def _checked(self) -> Iterator[None]:
@@ -161,6 +201,8 @@ class Client:
             ) from error
         except RepositoryError as error:
             raise UpdateError(f"the repository does not verify: {error}") from error
+        except OverBudgetError as error:
+            raise UpdateError(f"{error}; it goes on another day", why="budget") from error
         except DownloadError as error:
             raise UpdateError(f"cannot be read: {error}; the models stay") from error
         except OSError as error:

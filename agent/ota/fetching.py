@@ -6,10 +6,14 @@ file at the length that its signed metadata name, or at the ceilings in `client.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import tarfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import urllib3
@@ -22,12 +26,17 @@ LOCAL = "local:/"
 _PIECE_BYTES = 1 << 16
 _MISSING = 404  # ends the walk over the roots, as on a web server
 _MOST_MEMBERS = 10_000
+_MOST_PARTS = 3  # packages begun and not finished
+_NO_SUCH_RANGE = 416
+_PACKAGE = ".tar"
 
 
-def open_source(where: str, ca: Path | None = None) -> tuple[str, FetcherInterface]:
+def open_source(
+    where: str, line: Line | None = None, parts: Path | None = None
+) -> tuple[str, FetcherInterface]:
     """Base address and fetcher of http(s)://, a folder or a bundle; UpdateError if it is none."""
     if where.startswith(("http://", "https://")):
-        return where.rstrip("/"), WebFetcher(ca=ca)
+        return where.rstrip("/"), WebFetcher(line, parts)
     path = Path(where)
     if path.is_dir():
         return LOCAL, FolderFetcher(path)
@@ -36,30 +45,121 @@ def open_source(where: str, ca: Path | None = None) -> tuple[str, FetcherInterfa
     raise UpdateError(f"{where}: is no address (http, https), folder or bundle file")
 
 
-class WebFetcher(FetcherInterface):
-    """HTTP without redirects and without decompression, within `whole_s` seconds a file."""
+class OverBudgetError(DownloadError):
+    """A metered line has carried what it may for today."""
 
-    def __init__(self, *, ca: Path | None = None, silence_s: float = 20, whole_s: float = 900):
-        self._whole_s = whole_s
-        timeout = urllib3.Timeout(connect=silence_s, read=silence_s)
-        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, ca_certs=ca and str(ca))
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """How a web server is reached, and what the line may carry."""
+
+    ca: Path | None = None  # who vouches for the server
+    cert: Path | None = None  # ours, where the server asks for one
+    key: Path | None = None
+    proxy: str | None = None  # http://host:port
+    rate_bytes_s: int | None = None
+    left_bytes: int | None = None  # of packages, today; None: not metered
+    silence_s: float = 20
+    whole_s: float = 900
+
+
+class WebFetcher(FetcherInterface):
+    """HTTP without redirects and without decompression, within `whole_s` seconds a file.
+
+    What of a package has come when the line breaks is kept in `parts`, and the next look asks for
+    the rest. Names of packages carry their hash, so a part is never of something else.
+    """
+
+    def __init__(self, line: Line | None = None, parts: Path | None = None) -> None:
+        self._line = line = line or Line()
+        self._parts = parts
+        self.package_bytes = 0  # that came over the line
+        self._continues = False  # where the part ends
+        timeout = urllib3.Timeout(connect=line.silence_s, read=line.silence_s)
+        settings: dict[str, Any] = {
+            "timeout": timeout,
+            "retries": False,
+            "ca_certs": line.ca and str(line.ca),
+            "cert_file": line.cert and str(line.cert),
+            "key_file": line.key and str(line.key),
+        }
+        self._pool = (
+            urllib3.ProxyManager(line.proxy, **settings)
+            if line.proxy
+            else urllib3.PoolManager(**settings)
+        )
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        until = time.monotonic() + self._whole_s
         try:
-            answer = self._pool.request("GET", url, preload_content=False, redirect=False)
-            try:
-                if answer.status != 200:
-                    raise DownloadHTTPError(f"{url}: HTTP status {answer.status}", answer.status)
-                # read1: what has come is handed on, so that the clock is looked at between drops.
-                while piece := answer.read1(_PIECE_BYTES, decode_content=False):
-                    if time.monotonic() > until:
-                        raise SlowRetrievalError(f"{url}: not here after {self._whole_s:g} s")
-                    yield piece
-            finally:
-                answer.close()
+            if self._parts is None or not url.endswith(_PACKAGE):
+                yield from self._pieces(url, 0)
+            else:
+                yield from self._resumed(url, self._parts)
         except urllib3.exceptions.HTTPError as error:
             raise DownloadError(f"{url}: {error}") from error
+
+    def _resumed(self, url: str, folder: Path) -> Iterator[bytes]:
+        """The part that is here already, then the rest as it comes."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = folder / hashlib.sha256(url.rpartition("/")[2].encode()).hexdigest()
+        for stale in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)[:-_MOST_PARTS]:
+            stale.unlink()
+        begun = part.stat().st_size if part.exists() else 0
+        is_whole_or_wrong = True
+        try:
+            pieces = self._pieces(url, begun)
+            first = next(pieces, b"")
+            if begun and not self._continues:
+                part.unlink()
+            elif begun:
+                yield from _read(part)
+            with part.open("ab") as file:
+                for piece in itertools.chain([first], pieces):
+                    file.write(piece)
+                    self._spend(url, len(piece))
+                    yield piece
+        except (urllib3.exceptions.HTTPError, SlowRetrievalError, OverBudgetError):
+            is_whole_or_wrong = False  # the line's fault: the next look goes on from here
+            raise
+        finally:
+            if is_whole_or_wrong:  # all of it is here, or nobody wants more: it is judged now
+                part.unlink(missing_ok=True)
+
+    def _pieces(self, url: str, begun: int) -> Iterator[bytes]:
+        """What the server gives from byte `begun` on; `_continues` says whether it does."""
+        line, began = self._line, time.monotonic()
+        headers = {"Range": f"bytes={begun}-"} if begun else {}
+        answer = self._pool.request(
+            "GET", url, preload_content=False, redirect=False, headers=headers
+        )
+        try:
+            if begun and answer.status == _NO_SUCH_RANGE:
+                answer.close()
+                yield from self._pieces(url, 0)
+                return
+            self._continues = answer.status == 206 and answer.headers.get(
+                "Content-Range", ""
+            ).startswith(f"bytes {begun}-")
+            if answer.status != 200 and not self._continues:
+                raise DownloadHTTPError(f"{url}: HTTP status {answer.status}", answer.status)
+            came = 0
+            # read1: what has come is handed on, so that the clock is looked at between drops.
+            while piece := answer.read1(_PIECE_BYTES, decode_content=False):
+                took_s = time.monotonic() - began
+                if took_s > line.whole_s:
+                    raise SlowRetrievalError(f"{url}: not here after {line.whole_s:g} s")
+                came += len(piece)
+                if line.rate_bytes_s:
+                    time.sleep(max(0.0, came / line.rate_bytes_s - took_s))
+                yield piece
+        finally:
+            answer.close()
+
+    def _spend(self, url: str, length: int) -> None:
+        self.package_bytes += length
+        left = self._line.left_bytes
+        if left is not None and self.package_bytes > left:
+            raise OverBudgetError(f"{url}: the line may carry no more today")
 
 
 class FolderFetcher(FetcherInterface):
@@ -73,9 +173,7 @@ class FolderFetcher(FetcherInterface):
         if not path.is_relative_to(self._folder) or not path.is_file():
             raise DownloadHTTPError(f"{path.name}: is not there", _MISSING)
         try:
-            with path.open("rb") as file:
-                while piece := file.read(_PIECE_BYTES):
-                    yield piece
+            yield from _read(path)
         except OSError as error:
             raise DownloadError(f"{path}: {error.strerror}") from error
 
@@ -109,6 +207,12 @@ class BundleFetcher(FetcherInterface):
                     yield piece
         except OSError as error:
             raise DownloadError(f"{self._bundle}: {error.strerror}") from error
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
 
 
 def _inside(url: str) -> str:

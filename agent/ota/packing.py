@@ -15,9 +15,10 @@ from agent.errors import UpdateError
 from agent.infer.package import load_package
 
 _MEMBER = re.compile(
-    r"model\.toml|[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\.tflite|golden/[\w-]{1,99}\.npz"
+    r"model\.toml|[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\.tflite|golden/labels\.jsonl"
+    r"|golden/[A-Za-z0-9_-]{1,80}\.(npz|jpg|png)"
 )
-_MOST_MEMBERS = 100
+_MOST_MEMBERS = 500
 
 
 def pack(folder: Path, out: Path) -> None:
@@ -27,7 +28,8 @@ def pack(folder: Path, out: Path) -> None:
         raise UpdateError(f"{folder}: has no golden samples: no box could test it")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(out, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for path in (folder / "model.toml", package.file, *package.golden):
+        golden = sorted(path for path in (folder / "golden").iterdir() if path.is_file())
+        for path in (folder / "model.toml", package.file, *golden):
             name = path.relative_to(folder).as_posix()
             if not _MEMBER.fullmatch(name):
                 raise UpdateError(f"{path}: its name is not allowed in a package")

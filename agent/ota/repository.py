@@ -1,11 +1,11 @@
 """The maintainer's side: a folder whose `public/` any web server may serve.
 
-    public/metadata/     N.root.json N.targets.json N.models.json N.snapshot.json timestamp.json
-    public/targets/      models/releases.json and the packages, each with its hash before its name
-    draft/               releases that are added and not yet published
+    public/metadata/     N.root.json N.targets.json N.ROLE.json N.snapshot.json timestamp.json
+    public/targets/      what the roles have signed, each with its hash before its name
+    draft/               what is added and not yet published, in the same places
 
-Root and targets are signed by two of the root keys, which stay offline; `models` is delegated to
-the release key, `hotlists` to a key of its own; snapshot and timestamp have the online key.
+Root and targets are signed by two of the root keys, which stay offline. Each kind of content is
+delegated to a key of its own; halts, snapshot and timestamp have the key that is online.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -38,24 +38,59 @@ from agent.durable import replace as write_whole
 from agent.errors import UpdateError
 from agent.infer.package import read_card
 from agent.ota.packing import pack
-from agent.ota.release import RELEASES, Release, from_json, to_json
+from agent.ota.release import (
+    HALTS,
+    RELEASES,
+    Release,
+    from_json,
+    halts_from_json,
+    halts_to_json,
+    to_json,
+)
 
 THRESHOLD = 2  # of the root keys
 
 # A box that was away fetches fresh metadata before it judges, so only what no weekly `publish`
 # renews has to live long; a stick's travel has to fit into the shortest.
-_LIFE_DAYS = {"root": 730, "targets": 730, "models": 365, "snapshot": 45, "timestamp": 45}
-_DELEGATED = {"models": ["models/*", "models/*/*"], "hotlists": ["hotlists/*"]}
+_LIFE_DAYS = {
+    "root": 730,
+    "targets": 730,
+    "models": 365,
+    "config": 365,
+    "certificates": 365,
+    "hotlists": 30,
+    "halts": 45,
+    "snapshot": 45,
+    "timestamp": 45,
+}
+DELEGATED: Mapping[str, Sequence[str]] = {
+    "models": ["models/*", "models/*/*"],
+    "halts": ["halts/*"],
+    "hotlists": ["hotlists/*"],
+    "config": ["config/*/*"],
+    "certificates": ["certificates/*/*"],
+}
+"""Paths that each role may sign; a `*` is one level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """The public keys of a repository, by role."""
+    """The public keys of a repository, by role; without the last two there are no such roles."""
 
     root: Sequence[SSlibKey]
     models: SSlibKey
     hotlists: SSlibKey
     online: SSlibKey
+    config: SSlibKey | None = None
+    certificates: SSlibKey | None = None
+
+    def delegated(self) -> dict[str, SSlibKey]:
+        """The key of each delegated role."""
+        return {
+            role: key
+            for role in DELEGATED
+            if (key := self.online if role == "halts" else getattr(self, role)) is not None
+        }
 
 
 class Repository:
@@ -73,39 +108,61 @@ class Repository:
         return self._metadata / "1.root.json"
 
     def create(self, keys: Keys, signers: Sequence[CryptoSigner]) -> None:
-        """Write root and targets, signed by the holders of root keys."""
+        """Begin: root and targets, signed by root keys."""
         if self._metadata.exists():
             raise UpdateError(f"{self._metadata}: is there already; a repository begins once")
-        every = [*keys.root, keys.models, keys.hotlists, keys.online]
+        delegated = keys.delegated()
+        every = [
+            *keys.root,
+            keys.online,
+            *(delegated[role] for role in delegated if role != "halts"),
+        ]
         if len({key.keyid for key in every}) < len(every):
             raise UpdateError("one key has two parts to play; each needs a key of its own")
         if len(keys.root) < THRESHOLD:
             raise UpdateError(f"{THRESHOLD} root keys sign together; give that many at least")
-        root = Root(expires=self._expires("root"), consistent_snapshot=True)
+        root = Root(expires=self._now, consistent_snapshot=True)
         for role in ("root", "targets"):
             for key in keys.root:
                 root.add_key(key, role)
             root.roles[role].threshold = THRESHOLD
         for role in ("snapshot", "timestamp"):
             root.add_key(keys.online, role)
-        targets = Targets(expires=self._expires("targets"))
-        delegated = {"models": keys.models, "hotlists": keys.hotlists}
+        targets = Targets(expires=self._now)
         targets.delegations = Delegations(
             keys={key.keyid: key for key in delegated.values()},
             roles={
-                name: DelegatedRole(name, [key.keyid], 1, True, _DELEGATED[name])
+                name: DelegatedRole(name, [key.keyid], 1, True, list(DELEGATED[name]))
                 for name, key in delegated.items()
             },
         )
-        signed_root = self._signed(root, signers)
-        signed_targets = self._signed(targets, signers)
-        self._trusted(root, "root", signed_root)
-        self._trusted(root, "targets", signed_targets)
-        self._write("1.targets.json", signed_targets)
-        self._write("1.root.json", signed_root)
+        self._root_and_targets(root, targets, None, signers)
+
+    def rotate(
+        self, role: str, new: SSlibKey, instead: SSlibKey | None, signers: Sequence[CryptoSigner]
+    ) -> list[str]:
+        """Another key for a role: `new` joins, or takes the place of `instead`; what was written.
+
+        Root needs two of the old keys and two of the new ones. `publish` has to follow.
+        """
+        old, (root, targets) = self._offline()[0], self._offline()
+        if role == "root":
+            for each in ("root", "targets"):
+                if instead is not None:
+                    _revoke(root, instead, each)
+                root.add_key(new, each)
+        elif role == "online":
+            for each in ("snapshot", "timestamp"):
+                _only(root, new, each)
+            _only(targets, new, "halts")
+        elif role in DELEGATED:
+            _only(targets, new, role)
+        else:
+            raise UpdateError(f"{role}: no such role; one of root, online, {', '.join(DELEGATED)}")
+        return self._root_and_targets(root, targets, old, signers)
 
     def add(self, folder: Path, release: Release) -> str:
-        """Draft a package for release, or another ring for one that is there; what changes."""
+        """Draft a package for release, or other rings for one that is there; what changes."""
         card = read_card(folder)
         release = replace(release, model=card.name, version=card.version)
         releases = self.drafted()
@@ -120,68 +177,143 @@ class Repository:
         serial = 1 + max((each.serial for each in releases), default=0)
         old = [each for each in releases if each.target == release.target]
         kept = [each for each in releases if each.target != release.target]
-        write_whole(self._drafted, to_json([*kept, replace(release, serial=serial)]))
+        write_whole(self._draft / RELEASES, to_json([*kept, replace(release, serial=serial)]))
         before = f", before: {ring(old[0])}" if old else ""
         return f"{name}: {ring(release)}{before}"
 
+    def promote(self, model: str, version: str | None) -> Release:
+        """Draft the next ring of a release, the newest of `model` without `version`."""
+        release = self.find(model, version)
+        if release.serial in self.halts():
+            raise UpdateError(f"{release.target}: is halted; lift that first: ota halt --lift")
+        if release.open_rings == len(release.rings):
+            raise UpdateError(f"{release.target}: all its rings are open")
+        wider = replace(release, open_rings=release.open_rings + 1)
+        releases = [wider if each == release else each for each in self.drafted()]
+        self._draft.joinpath(RELEASES).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self._draft / RELEASES, to_json(releases))
+        return wider
+
+    def find(self, model: str, version: str | None) -> Release:
+        """A release by name, the newest without `version`."""
+        found = [
+            each
+            for each in self.drafted()
+            if each.model == model and version in (None, each.version)
+        ]
+        if not found:
+            raise UpdateError(f"{model} {version or ''}: no such release; see `ota status`")
+        return max(found, key=lambda each: each.serial)
+
+    def halt(self, release: Release, why: str | None) -> None:
+        """Draft the halt of a release, or with None its end."""
+        halts = {serial: text for serial, text in self.halts().items() if serial != release.serial}
+        if why is not None:
+            halts[release.serial] = why
+        place = self._draft / HALTS
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(place, halts_to_json(halts))
+
+    def put(self, path: str, content: bytes) -> None:
+        """Draft a file of a role other than models: `hotlists/stolen.list`."""
+        place = self._draft / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(place, content)
+
     def drafted(self) -> list[Release]:
         """The releases as the next `publish` would have them."""
-        if self._drafted.is_file():
-            return from_json(self._drafted.read_bytes())
-        return self.published()
+        place = self._draft / RELEASES
+        return from_json(place.read_bytes()) if place.is_file() else self.published()
 
     def published(self) -> list[Release]:
         """The releases that boxes see; none before the first `publish`."""
         target = self._target(RELEASES)
         return from_json(self._place(target).read_bytes()) if target else []
 
+    def halts(self) -> dict[int, str]:
+        """Halted releases by serial number, as the next `publish` would have them."""
+        place, target = self._draft / HALTS, self._target(HALTS)
+        if place.is_file():
+            return halts_from_json(place.read_bytes())
+        return halts_from_json(self._place(target).read_bytes()) if target else {}
+
+    def drafts(self) -> list[str]:
+        """Paths of what is drafted beside releases."""
+        return [path for path in self._drafts() if not path.startswith("models/")]
+
     def publish(self, signers: Sequence[CryptoSigner]) -> list[str]:
-        """Sign and put out what is drafted, and renew what expires; what was written.
+        """Sign and put out what is drafted, and renew what these keys may; what was written."""
+        given = _keyids(signers)
+        due = [
+            role
+            for role, delegation in self._delegations().items()
+            if self._has_drafts(role)
+            or self._is_open(role)
+            or (self._newest(role) and given & set(delegation.keyids))
+        ]
+        return self._put_out(due, due, signers)
+
+    def publish_halts(self, signers: Sequence[CryptoSigner]) -> list[str]:
+        """Halts alone, whatever else is drafted: they cannot wait for other keys."""
+        return self._put_out(["halts"], ["halts"], signers)
+
+    def renew(self, signers: Sequence[CryptoSigner]) -> list[str]:
+        """Sign anew what these keys may, without drafts, for another while; what was written."""
+        given, written = _keyids(signers), []
+        root, targets = self._offline()
+        if len(given & set(root.roles["root"].keyids)) >= THRESHOLD:
+            written = self._root_and_targets(root, targets, self._offline()[0], signers)
+        if not given & set(root.roles["timestamp"].keyids):
+            return written
+        due = [
+            role
+            for role, delegation in self._delegations().items()
+            if self._newest(role) and (given & set(delegation.keyids) or self._is_open(role))
+        ]
+        return written + self._put_out(due, [], signers)
+
+    def _put_out(
+        self, roles: Sequence[str], drafted: Sequence[str], signers: Sequence[CryptoSigner]
+    ) -> list[str]:
+        """Sign these roles, some with what is drafted, and what leads to them.
 
         The timestamp is written last: until then boxes see the repository as it was.
         """
-        root, written = self._newest("root"), []
+        root, targets = self._offline()
         snapshot = self._newest("snapshot") or Metadata(Snapshot())
-        if root is None:
-            raise UpdateError("there is no repository here; begin with `mahalla ota init`")
-        snapshot.signed.meta["targets.json"] = MetaFile(self._version("targets"))
-        if self._drafted.is_file() or "models.json" not in snapshot.signed.meta:
-            models = self._models(self.drafted())
-            signed = self._signed(models, signers)
-            targets = self._newest("targets")
-            assert targets is not None  # as the root is
-            self._trusted(targets.signed, "models", signed)
-            self._copy_drafts(models)
-            self._write(f"{models.version}.models.json", signed)
-            snapshot.signed.meta["models.json"] = MetaFile(models.version)
-            written.append(f"models {models.version}")
-        for role, signed_part in (("snapshot", snapshot.signed), ("timestamp", Timestamp())):
-            if role == "timestamp":
-                signed_part.snapshot_meta = MetaFile(snapshot.signed.version)
-            signed_part.version = self._version(role) + 1
-            signed_part.expires = self._expires(role)
-            signed = self._signed(signed_part, signers)
-            self._trusted(root.signed, role, signed)
-            prefix = "" if role == "timestamp" else f"{signed_part.version}."
-            self._write(f"{prefix}{role}.json", signed)
-            written.append(f"{role} {signed_part.version}")
-        self._drafted.unlink(missing_ok=True)
-        return written
+        snapshot.signed.meta["targets.json"] = MetaFile(targets.version)
+        signed_roles = []
+        for role in roles:
+            content = self._content(role, with_drafts=role in drafted)
+            signed = self._signed(content, signers)
+            self._trusted(targets, role, signed)
+            signed_roles.append((role, content, signed))
+            snapshot.signed.meta[f"{role}.json"] = MetaFile(content.version)
+        last = self._snapshot_and_timestamp(root, snapshot.signed, signers)
+        for role, content, signed in signed_roles:  # all keys are there: nothing stays half done
+            self._copy_drafts(content)
+            self._write(f"{content.version}.{role}.json", signed)
+        for name, signed in last.items():
+            self._write(name, signed)
+        for role in drafted:
+            shutil.rmtree(self._draft / role, ignore_errors=True)
+        written = [f"{role} {content.version}" for role, content, _ in signed_roles]
+        return [*written, *(f"{each.signed.type} {each.signed.version}" for each in last.values())]
 
     def bundle(self, out: Path) -> int:
         """One file with the metadata and what is released now, for a stick; its length, bytes."""
         wanted = {path.relative_to(self._public) for path in self._metadata.glob("*.root.json")}
-        for role in ("timestamp", "snapshot", "targets", "models"):
-            name = "timestamp.json" if role == "timestamp" else f"{self._version(role)}.{role}.json"
-            wanted.add(Path("metadata", name))
-        targets = (self._target(each.target) for each in self.published())
-        for target in (self._target(RELEASES), *targets):
-            if target is None:
-                raise UpdateError("nothing is published yet; begin with `mahalla ota publish`")
-            wanted.add(self._place(target).relative_to(self._public))
+        current = {Path("metadata", "timestamp.json")}
+        for role in ("snapshot", "targets", *DELEGATED):
+            if version := self._version(role):
+                current.add(Path("metadata", f"{version}.{role}.json"))
+            for target in self._targets(role).values() if role in DELEGATED else ():
+                current.add(self._place(target).relative_to(self._public))
+        if not self.published():
+            raise UpdateError("nothing is published yet; begin with `mahalla ota publish`")
         part = out.with_name(f"{out.name}.part")
         with tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
-            for path in sorted(wanted):
+            for path in sorted(wanted | current):
                 member = tarfile.TarInfo(path.as_posix())
                 member.size, member.mode = (self._public / path).stat().st_size, 0o644
                 with (self._public / path).open("rb") as file:
@@ -196,42 +328,107 @@ class Repository:
             role: (each.signed.version, each.signed.expires) for role, each in found.items() if each
         }
 
-    @property
-    def _drafted(self) -> Path:
-        return self._draft / "releases.json"
+    def _offline(self) -> tuple[Root, Targets]:
+        root, targets = self._newest("root"), self._newest("targets")
+        if root is None or targets is None:
+            raise UpdateError("there is no repository here; begin with `mahalla ota init`")
+        return root.signed, targets.signed
 
-    def _models(self, releases: Iterable[Release]) -> Targets:
-        models = Targets(version=self._version("models") + 1, expires=self._expires("models"))
-        releases = list(releases)
-        for release in releases:
-            target = self._target(release.target)
-            drafted = self._draft / release.target
-            if drafted.is_file():
-                target = TargetFile.from_file(release.target, str(drafted), ["sha256"])
-            if target is None:
-                raise UpdateError(f"{drafted}: is not there; add {release.model} again")
-            models.targets[release.target] = target
-        models.targets[RELEASES] = TargetFile.from_data(RELEASES, to_json(releases), ["sha256"])
-        return models
+    def _root_and_targets(
+        self, root: Root, targets: Targets, old: Root | None, signers: Sequence[CryptoSigner]
+    ) -> list[str]:
+        """The next version of both, checked as a box would, before anything is written."""
+        if old is not None:
+            root.version, targets.version = root.version + 1, targets.version + 1
+        root.expires, targets.expires = self._expires("root"), self._expires("targets")
+        signed_root, signed_targets = self._signed(root, signers), self._signed(targets, signers)
+        keep = set(root.roles["root"].keyids) | set(old.roles["root"].keyids if old else ())
+        for parent in (root, old or root):
+            self._trusted(parent, "root", signed_root, keep)
+        self._trusted(root, "targets", signed_targets)
+        self._write(f"{targets.version}.targets.json", signed_targets)
+        self._write(f"{root.version}.root.json", signed_root)
+        return [f"root {root.version}", f"targets {targets.version}"]
 
-    def _copy_drafts(self, models: Targets) -> None:
-        for path, target in models.targets.items():
+    def _snapshot_and_timestamp(
+        self, root: Root, snapshot: Snapshot, signers: Sequence[CryptoSigner]
+    ) -> dict[str, Metadata[Any]]:
+        """By file name, in the order in which they have to be written."""
+        timestamp, written = Timestamp(), {}
+        for role, content in (("snapshot", snapshot), ("timestamp", timestamp)):
+            content.version = self._version(role) + 1
+            content.expires = self._expires(role)
+            timestamp.snapshot_meta = MetaFile(snapshot.version)
+            signed = self._signed(content, signers)
+            self._trusted(root, role, signed)
+            prefix = "" if role == "timestamp" else f"{content.version}."
+            written[f"{prefix}{role}.json"] = signed
+        return written
+
+    def _delegations(self) -> dict[str, DelegatedRole]:
+        delegations = self._offline()[1].delegations
+        return dict(delegations.roles or {}) if delegations else {}
+
+    def _has_drafts(self, role: str) -> bool:
+        return any(path.startswith(f"{role}/") for path in self._drafts())
+
+    def _is_open(self, role: str) -> bool:
+        """It was never signed and has to be, or its key has been replaced since."""
+        metadata = self._newest(role)
+        if metadata is None:
+            return role == "models"
+        try:
+            targets = self._offline()[1]
+            targets.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+        except UnsignedMetadataError:
+            return True
+        return False
+
+    def _content(self, role: str, *, with_drafts: bool) -> Targets:
+        """The role's next metadata."""
+        content = Targets(version=self._version(role) + 1, expires=self._expires(role))
+        content.targets = self._targets(role)
+        if not with_drafts:
+            return content
+        if role == "models":
+            releases = self.drafted()
+            if RELEASES not in self._drafts():  # the first time: an empty list is a list
+                self.put(RELEASES, to_json(releases))
+            wanted = {RELEASES, *(release.target for release in releases)}
+            known = content.targets.keys() | set(self._drafts())
+            if missing := wanted - known:
+                raise UpdateError(f"{min(missing)}: its draft is not there; add it again")
+            content.targets = {
+                path: target for path, target in content.targets.items() if path in wanted
+            }
+        for path in self._drafts():
+            if path.startswith(f"{role}/"):
+                content.targets[path] = TargetFile.from_file(
+                    path, str(self._draft / path), ["sha256"]
+                )
+        return content
+
+    def _drafts(self) -> list[str]:
+        files = self._draft.rglob("*") if self._draft.is_dir() else ()
+        names = (path.relative_to(self._draft).as_posix() for path in files if path.is_file())
+        return sorted(name for name in names if not name.endswith(".part"))
+
+    def _copy_drafts(self, content: Targets) -> None:
+        for path, target in content.targets.items():
             place, drafted = self._place(target), self._draft / path
             if place.is_file():
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
-            if path == RELEASES:
-                write_whole(place, to_json(self.drafted()))
-            else:
-                part = place.with_name(f"{place.name}.part")
-                shutil.copyfile(drafted, part)
-                part.replace(place)
-        shutil.rmtree(self._draft / "models", ignore_errors=True)
+            part = place.with_name(f"{place.name}.part")
+            shutil.copyfile(drafted, part)
+            part.replace(place)
+
+    def _targets(self, role: str) -> dict[str, TargetFile]:
+        metadata = self._newest(role)
+        return dict(metadata.signed.targets) if metadata else {}
 
     def _target(self, path: str) -> TargetFile | None:
-        models = self._newest("models")
-        found: TargetFile | None = models.signed.targets.get(path) if models else None
-        return found
+        return self._targets(path.partition("/")[0]).get(path)
 
     def _place(self, target: TargetFile) -> Path:
         folder, _, name = target.path.rpartition("/")
@@ -245,9 +442,11 @@ class Repository:
             metadata.sign(signer, append=True)
         return metadata
 
-    def _trusted(self, parent: Any, role: str, signed: Metadata[Any]) -> None:
+    def _trusted(
+        self, parent: Any, role: str, signed: Metadata[Any], keep: set[str] | None = None
+    ) -> None:
         """Sort out what is not this role's and check as a box would, before anything is written."""
-        keys = parent.get_delegated_role(role).keyids
+        keys = keep or set(parent.get_delegated_role(role).keyids)
         signed.signatures = {
             keyid: each for keyid, each in signed.signatures.items() if keyid in keys
         }
@@ -281,14 +480,49 @@ class Repository:
         write_whole(self._metadata / name, signed.to_bytes())
 
 
+def _keyids(signers: Sequence[CryptoSigner]) -> set[str]:
+    return {signer.public_key.keyid for signer in signers}
+
+
 def utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
 def ring(release: Release) -> str:
     """Whom a release is meant for, in words."""
-    named = f" and {len(release.boxes)} named boxes" if release.boxes else ""
+    rings = []
+    for each in release.rings[: release.open_rings]:
+        share = [f"{each.percent} % of all boxes"] if each.percent else []
+        named = [f"{len(each.boxes)} named"] if each.boxes else []
+        rings.append(f"{each.name} ({', '.join(share + named) or 'nobody'})")
+    closed = len(release.rings) - release.open_rings
+    later = f", {closed} more by promote" if closed else ""
+    hardware = f", on {' or '.join(release.hardware)}" if release.hardware else ""
     return (
-        f"{release.percent} % of all boxes{named}, agents {release.agent_from} to below "
-        f"{release.agent_below}"
+        f"{' + '.join(rings)}{later}; agents {release.agent_from} to below "
+        f"{release.agent_below}{hardware}"
     )
+
+
+def _revoke(parent: Any, key: SSlibKey, role: str) -> None:
+    try:
+        parent.revoke_key(key.keyid, role)
+    except ValueError as error:
+        raise UpdateError(f"the key to be replaced is none of {role}: {error}") from error
+
+
+def _only(parent: Any, key: SSlibKey, role: str) -> None:
+    """`key` alone signs for the role from now on."""
+    known: Iterable[str] = list(_role(parent, role).keyids)
+    for keyid in known:
+        parent.revoke_key(keyid, role)
+    parent.add_key(key, role)
+
+
+def _role(parent: Any, role: str) -> Any:
+    try:
+        return parent.get_delegated_role(role)
+    except ValueError as error:
+        raise UpdateError(
+            f"this repository has no role {role}; it was not given to init"
+        ) from error

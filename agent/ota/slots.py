@@ -14,14 +14,40 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.durable import point, replace, sync_folder
+from agent.errors import ModelError
+from agent.infer.package import models_dir, read_card
 from agent.ota.packing import unpack
+
+SLOT = "slot.json"
 
 _SLOTS = ("a", "b")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CONTENT = "slot.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One package of a slot."""
+
+    sha256: str  # of the package as it came
+    version: str
+    serial: int  # of its release
+    over: str  # sha256 of the installed model that it was tried against; "": there was none
+
+
+Content = Mapping[str, Entry]
+"""What lies over the installed packages, by model."""
+
+
+def installed_sha256(model: str) -> str:
+    """sha256 of the installed model in the package of this name; "" where there is none."""
+    try:
+        return read_card(models_dir() / model).sha256
+    except ModelError:
+        return ""
 
 
 class Slots:
@@ -49,56 +75,92 @@ class Slots:
         sync_folder(self._store)
         return place
 
-    def active(self) -> dict[str, str]:
-        """sha256 by model, of what is over the installed packages; empty while nothing is."""
+    def active(self) -> Content:
+        """What is in force; empty while the installed packages alone are.
+
+        An agent that was installed since brings models of its own: what was tried against others
+        is out of force, and the next update tries it anew.
+        """
+        return {
+            model: entry
+            for model, entry in self.current().items()
+            if entry.over == installed_sha256(model)
+        }
+
+    def current(self) -> Content:
+        """What `current` points to, in force or not."""
         return self._content(self._current)
 
-    def activate(self, content: Mapping[str, str]) -> None:
-        """Make the other slot of stored packages and flip to it."""
+    def prepare(self, content: Content) -> None:
+        """Make the other slot of stored packages; what is active stays so."""
         free = self._folder / self._free()
         self._folder.mkdir(parents=True, exist_ok=True)
-        (free / _CONTENT).unlink(missing_ok=True)  # first: from here on it is unfinished
+        if not self._current.is_symlink():  # the way back leads to the installed ones alone
+            for slot in _SLOTS:
+                (self._folder / slot / SLOT).unlink(missing_ok=True)
+        (free / SLOT).unlink(missing_ok=True)  # first: from here on it is unfinished
         shutil.rmtree(free, ignore_errors=True)
         free.mkdir()
-        for model, sha256 in content.items():
-            (free / model).symlink_to(Path("..") / "store" / sha256 / model)
-        replace(free / _CONTENT, json.dumps(dict(content)).encode())
-        point(self._current, free.name)
+        for model, entry in content.items():
+            (free / model).symlink_to(Path("..") / "store" / entry.sha256 / model)
+        rows = {model: asdict(entry) for model, entry in content.items()}
+        replace(free / SLOT, json.dumps(rows, indent=1).encode())
+        sync_folder(self._folder)
         self._sweep()
 
-    def previous(self) -> dict[str, str]:
-        """What the other slot holds; empty when it is unfinished, or nothing is active."""
-        return self._content(self._folder / self._free()) if self._current.is_symlink() else {}
+    def flip(self) -> bool:
+        """Make the other slot active; False when it is unfinished, and nothing has changed."""
+        if not self._content(self._folder / self._free()):
+            return False
+        point(self._current, self._free())
+        return True
 
-    def roll_back(self, *, to_installed: bool = False) -> dict[str, str]:
-        """Flip to the other slot, or to the installed packages where it is none; what is active."""
-        if self.previous() and not to_installed:
-            point(self._current, self._free())
+    def drop_outdated(self) -> None:
+        """Make active what is in force, where that is less than what `current` points to."""
+        in_force = self.active()
+        if in_force == self.current():
+            return
+        if in_force:
+            self.activate(in_force)
         else:
-            self._current.unlink(missing_ok=True)
+            self.to_installed()
+
+    def activate(self, content: Content) -> None:
+        """Prepare and flip."""
+        self.prepare(content)
+        self.flip()
+
+    def previous(self) -> Content:
+        """What the other slot holds; empty when it is unfinished."""
+        return self._content(self._folder / self._free())
+
+    def to_installed(self) -> None:
+        """Nothing lies over the installed packages any more."""
+        self._current.unlink(missing_ok=True)
+        if self._folder.is_dir():
             sync_folder(self._folder)
-        return self.active()
 
-    def _free(self) -> str:
-        used = self._current.readlink().name if self._current.is_symlink() else "b"
-        return _SLOTS[1 - _SLOTS.index(used)] if used in _SLOTS else "a"
-
-    def _content(self, slot: Path) -> dict[str, str]:
+    def _content(self, slot: Path) -> Content:
         """What a slot holds; empty when it is unfinished or damaged."""
         try:
-            content = json.loads((slot / _CONTENT).read_bytes())
+            rows = json.loads((slot / SLOT).read_bytes())
+            content = {str(model): Entry(**row) for model, row in rows.items()}
             whole = all(
-                _SHA256.fullmatch(sha256) and self.stored(model, sha256).is_dir()
-                for model, sha256 in content.items()
+                _SHA256.fullmatch(entry.sha256) and self.stored(model, entry.sha256).is_dir()
+                for model, entry in content.items()
             )
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
         return content if whole else {}
 
+    def _free(self) -> str:
+        used = self._current.readlink().name if self._current.is_symlink() else "b"
+        return _SLOTS[1 - _SLOTS.index(used)] if used in _SLOTS else "a"
+
     def _sweep(self) -> None:
         """Drop what no slot names."""
         slots = (self._content(self._folder / slot) for slot in _SLOTS)
-        used = {sha256 for content in slots for sha256 in content.values()}
-        for place in self._store.iterdir():
+        used = {entry.sha256 for content in slots for entry in content.values()}
+        for place in self._store.iterdir() if self._store.is_dir() else ():
             if place.name not in used:
                 shutil.rmtree(place, ignore_errors=True)

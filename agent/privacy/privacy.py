@@ -280,6 +280,7 @@ def _vital_signs(health: Health) -> dict[str, Any]:
         unheard=sum(queue.unheard for queue in health.queues.values()),
         restarts=health.restarts or None,
         lost=health.given_up or None,
+        ota=dict(health.updates) or None,
     )
 
 

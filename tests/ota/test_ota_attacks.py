@@ -15,7 +15,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, TargetFile
 
 from agent.errors import UpdateError
-from agent.ota.fetching import BundleFetcher, WebFetcher
+from agent.ota.fetching import BundleFetcher, Line, WebFetcher
 from agent.ota.packing import unpack
 
 
@@ -92,7 +92,7 @@ def test_data_that_drips_is_given_up(maintainer, serve):
 
     began = time.monotonic()
     with pytest.raises(Exception, match="not here after"):
-        list(WebFetcher(whole_s=0.3)._fetch(serve(maintainer.public, Drip) + "/x"))
+        list(WebFetcher(Line(whole_s=0.3))._fetch(serve(maintainer.public, Drip) + "/x"))
     assert time.monotonic() - began < 3
 
 
@@ -179,7 +179,7 @@ def resigned(maintainer, role, change, *signers):
         snapshot = maintainer.at()._newest("snapshot")
         snapshot.signed.meta[f"{role}.json"].version = version + 1
         snapshot.to_file(str(metadata / f"{snapshot.signed.version}.snapshot.json"))
-        maintainer.publish(maintainer.online)
+        maintainer.at()._put_out([], [], [maintainer.online])
 
 
 def test_models_signed_by_another_key(maintainer, updated):
@@ -198,7 +198,7 @@ def test_root_needs_its_threshold(maintainer, updated, signers):
     keys = maintainer.root[:signers]
     resigned(maintainer, "root", change, *keys, *([stranger] * (2 - signers)))
     if signers == 2:
-        assert updated.apply(maintainer.public)[0].taken
+        assert updated.apply(maintainer.public)[0].state == "active"
     else:
         refused(updated, maintainer.public, "does not verify")
 
@@ -216,7 +216,7 @@ def test_root_that_changed_several_times_is_followed(maintainer, updated):
         resigned(maintainer, "root", change, *maintainer.root, fresh)
         maintainer.root = [*maintainer.root[1:], fresh]
     resigned(maintainer, "targets", lambda signed: None, *maintainer.root)
-    assert updated.apply(maintainer.public)[0].taken
+    assert updated.apply(maintainer.public)[0].state == "active"
 
 
 def test_root_keys_that_were_revoked_sign_nothing_more(maintainer, updated):

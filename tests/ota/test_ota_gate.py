@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ota_maintainer import release
 
 from agent.errors import ModelError, UpdateError
 from agent.infer.model import open_model
@@ -18,19 +19,23 @@ FACE = Path(__file__).parents[2] / "models" / "face"
 VERSION = "0.6.0"
 
 
+def of(slower_percent: int):
+    return release(VERSION, limits={"slower_percent": slower_percent})
+
+
 @pytest.fixture
 def face(tmp_path) -> Path:
     return shutil.copytree(FACE, tmp_path / "new" / "face")
 
 
 def test_good_package_passes_with_what_was_measured(face):
-    assert "% of the present model's time" in gate.try_out(face, FACE, 400, VERSION)
-    assert "deviation" in gate.try_out(face, None, 100, VERSION)
+    assert "% of the present model's time" in gate.try_out(face, FACE, of(400))
+    assert "deviation" in gate.try_out(face, None, of(100))
 
 
 def test_slower_than_the_release_allows_is_refused(face):
     with pytest.raises(UpdateError, match=r"1 % is allowed"):
-        gate.try_out(face, FACE, 1, VERSION)
+        gate.try_out(face, FACE, of(1))
 
 
 def test_other_outputs_than_the_golden_samples_are_refused(face):
@@ -40,7 +45,7 @@ def test_other_outputs_than_the_golden_samples_are_refused(face):
     kept["value_0"] = kept["value_0"] + 5
     np.savez(sample, **kept)
     with pytest.raises(UpdateError, match="outputs are off"):
-        gate.try_out(face, None, 100, VERSION)
+        gate.try_out(face, None, of(100))
 
 
 def test_right_hash_over_nonsense_is_refused(face):
@@ -52,7 +57,7 @@ def test_right_hash_over_nonsense_is_refused(face):
     sha256 = hashlib.sha256(b"nonsense" * 1000).hexdigest()
     (face / "model.toml").write_text(text.replace(card.sha256, sha256))
     with pytest.raises(UpdateError, match="selftest failed"):
-        gate.try_out(face, None, 100, VERSION)
+        gate.try_out(face, None, of(100))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,7 @@ def test_card_that_differs_from_the_release_is_refused(face, old, new, words):
     text = (face / "model.toml").read_text()
     (face / "model.toml").write_text(text.replace(old, new))
     with pytest.raises(UpdateError, match=words):
-        gate.try_out(face, FACE, 400, VERSION)
+        gate.try_out(face, FACE, of(400))
 
 
 def child(tmp_path, monkeypatch, program: str) -> None:
@@ -90,7 +95,7 @@ def test_child_that_crashes_hangs_or_talks_nonsense_is_a_refusal(
     monkeypatch.setattr(gate, "_LONGEST_S", 1 if "sleep" in program else 60)
     child(tmp_path, monkeypatch, program)
     with pytest.raises(UpdateError, match=words):
-        gate.try_out(face, None, 100, VERSION)
+        gate.try_out(face, None, of(100))
 
 
 @pytest.fixture

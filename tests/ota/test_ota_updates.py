@@ -6,7 +6,7 @@ import pytest
 from ota_maintainer import release
 
 from agent.errors import UpdateError
-from agent.ota.release import best, from_json, to_json
+from agent.ota.release import from_json, meant_for, to_json
 
 
 @pytest.mark.parametrize("way", ["http", "folder", "bundle"])
@@ -19,7 +19,7 @@ def test_release_becomes_active(maintainer, box, serve, tmp_path, way):
 
     maintainer.release("1")
     (outcome,) = box.apply(where())
-    assert (outcome.version, outcome.taken) == ("1", True)
+    assert (outcome.version, outcome.state) == ("1", "active")
     assert box.active == "1"
     assert box.apply(where()) == []  # and once is enough
     maintainer.release("2")
@@ -32,10 +32,10 @@ def test_rollback_returns_and_is_remembered(maintainer, box):
     for version in ("1", "2"):
         maintainer.release(version)
         box.apply(maintainer.public)
-    box.models.roll_back()
+    box.models.roll_back(1)
     assert box.active == "1"
     (outcome,) = box.apply(maintainer.public)
-    assert (outcome.taken, outcome.why) == (False, "refused before: rolled back on this box")
+    assert (outcome.state, outcome.why) == ("refused", "refused before: rolled back on this box")
     box.apply(maintainer.public, again=True)
     assert box.active == "2"
 
@@ -43,17 +43,17 @@ def test_rollback_returns_and_is_remembered(maintainer, box):
 def test_rollback_of_the_first_leads_to_the_installed(maintainer, box):
     maintainer.release("1")
     box.apply(maintainer.public)
-    assert box.models.roll_back() == {}
+    assert box.models.roll_back(1) == {}
     assert box.active is None
     with pytest.raises(UpdateError, match="nothing to go back to"):
-        box.models.roll_back()
+        box.models.roll_back(1)
 
 
 def test_rollback_goes_further_back_each_time(maintainer, box):
     for version in ("1", "2"):
         maintainer.release(version)
         box.apply(maintainer.public)
-    assert [len(box.models.roll_back()), len(box.models.roll_back())] == [1, 0]
+    assert [len(box.models.roll_back(1)), len(box.models.roll_back(1))] == [1, 0]
     assert box.active is None
 
 
@@ -75,7 +75,7 @@ def test_what_the_gate_refuses_is_not_active_and_not_tried_again(maintainer, box
         raise UpdateError("too slow")
 
     (outcome,) = box.apply(maintainer.public, gate=refuse)
-    assert (outcome.taken, outcome.why) == (False, "too slow")
+    assert (outcome.state, outcome.why) == ("refused", "too slow")
     (outcome,) = box.apply(maintainer.public)
     assert outcome.why == "refused before: too slow"
     assert (box.active, box.tried) == ("1", ["1"])
@@ -93,8 +93,9 @@ def test_second_update_at_once_is_refused(box):
 def test_too_little_room_is_said_before_the_download(maintainer, box, monkeypatch):
     maintainer.release("1")
     monkeypatch.setattr("agent.ota.apply._SPARE_BYTES", 1 << 60)
-    with pytest.raises(UpdateError, match="MB free"):
-        box.apply(maintainer.public)
+    (outcome,) = box.apply(maintainer.public)
+    assert (outcome.state, outcome.why) == ("waiting", "no-room")
+    assert box.models.report()["face"]["why"] == "no-room"
 
 
 def test_ring_grows_by_percent_and_keeps_its_boxes():
@@ -113,8 +114,8 @@ def test_release_is_for_the_agents_it_names(agent, version):
         release("1", agent_from="0.1", agent_below="0.3"),
         release("2", serial=2, agent_from="0.3", agent_below="1.0"),
     ]
-    found = best(from_json(to_json(releases)), box="a/b", agent=agent)
-    assert {name: each.version for name, each in found.items()} == (
+    found = meant_for(from_json(to_json(releases)), box="a/b", agent=agent)
+    assert {name: each[0].version for name, each in found.items()} == (
         {"face": version} if version else {}
     )
 
@@ -129,7 +130,7 @@ def test_release_is_for_the_agents_it_names(agent, version):
         {"model": ""},
         {"boxes": ("../a/b",)},
         {"percent": 101},
-        {"slower_percent": 0},
+        {"limits": {"slower_percent": 0}},
         {"agent_from": "x"},
     ],
 )

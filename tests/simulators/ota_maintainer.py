@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from securesystemslib.signer import CryptoSigner
 
-from agent.ota.apply import BoxModels
+from agent.ota.apply import Update, WhoIAm
+from agent.ota.box_models import BoxModels
 from agent.ota.client import Client
-from agent.ota.fetching import open_source
-from agent.ota.release import Release
+from agent.ota.fetching import Line, open_source
+from agent.ota.release import Limits, Release, Ring
 from agent.ota.repository import Keys, Repository
 
 NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)
@@ -45,6 +46,7 @@ class Maintainer:
         make = CryptoSigner.generate_ed25519
         self.root = [make() for _ in range(3)]
         self.models, self.hotlists, self.online = make(), make(), make()
+        self.config, self.certificates = make(), make()
         self.at().create(self.keys(), self.root[:2])
 
     def keys(self) -> Keys:
@@ -53,6 +55,8 @@ class Maintainer:
             models=self.models.public_key,
             hotlists=self.hotlists.public_key,
             online=self.online.public_key,
+            config=self.config.public_key,
+            certificates=self.certificates.public_key,
         )
 
     def at(self) -> Repository:
@@ -83,16 +87,16 @@ class Maintainer:
         return found
 
 
-def release(version: str = "1", **rest) -> Release:
+def release(version: str = "1", percent: int = 100, boxes=(), limits=None, **rest) -> Release:
+    ring = Ring(name="all", percent=percent, boxes=tuple(boxes))
     given = {
         "model": "face",
         "version": version,
         "serial": 1,
         "agent_from": "0.1",
         "agent_below": "9",
-        "slower_percent": 120,
-        "percent": 100,
-        "boxes": (),
+        "rings": (ring,),
+        "limits": Limits(**(limits or {})),
     }
     return Release(**(given | rest))
 
@@ -105,22 +109,27 @@ class Box:
         self.tried: list[str] = []
         folder.mkdir()
 
-    def gate(self, candidate: Path, present: Path | None, percent: int, version: str) -> str:
-        self.tried.append(version)
+    def gate(self, candidate: Path, present: Path | None, release: Release) -> str:
+        self.tried.append(release.version)
         return "tried"
 
-    def apply(self, where: object, **rest):
-        base, fetcher = open_source(str(where))
+    def client(self, where: object, line: Line | None = None) -> Client:
+        base, fetcher = open_source(str(where), line, self.models.ota / "parts")
+        return Client(
+            self.models.ota,
+            root=self.root,
+            base=base,
+            fetcher=fetcher,
+            now_s=self.now.timestamp(),
+        )
+
+    def apply(self, where: object, *, at_once: bool = True, **rest):
+        """Without a trial, unless the test wants one."""
+        me = WhoIAm(box="a/b", agent="0.1.0", **rest.pop("me", {}))
+        line = rest.pop("line", None)
         with self.models.alone():
-            client = Client(
-                self.models.ota,
-                root=self.root,
-                base=base,
-                fetcher=fetcher,
-                now_s=self.now.timestamp(),
-            )
-            rest = {"box": "a/b", "agent": "0.1.0", "gate": self.gate} | rest
-            return self.models.apply(client, **rest)
+            rest = {"gate": self.gate, "at_once": at_once} | rest
+            return Update(self.models, self.client(where, line), me, **rest).run()
 
     @property
     def active(self) -> str | None:
