@@ -104,7 +104,9 @@ class Update:
             sha256 = target.hashes["sha256"]
             present = content.get(release.model)
             if present and present.sha256 == sha256:
-                self._models.wait_for(release.model, None)
+                waits = self._models.memory().waiting.get(release.model)
+                if waits is None or waits.serial not in halts:  # else it says why nothing newer is
+                    self._models.wait_for(release.model, None)
                 return []  # halted or not: it was confirmed here
             if release.serial in halts:
                 continue

@@ -79,7 +79,7 @@ class BoxModels:
         # First: a power cut between the two finds a live trial whose slot is not active yet, and
         # `started` flips; the other way round nobody would watch what is live.
         self.keep(live)
-        if not self.slots.flip():
+        if not self._is_live(live) and not self.slots.flip():
             raise UpdateError("the slot on trial is damaged", why="damaged")
         return live
 

@@ -96,3 +96,34 @@ def test_first_update_killed_at_any_step_leaves_the_installed_models_or_the_new(
             box.models.slots.to_installed()
     assert box.active == "1"
     assert step > 20
+
+
+@pytest.mark.parametrize("how", ["go-live", "confirm", "fail", "roll-back", "end"])
+def test_trial_killed_at_any_step_leaves_a_working_slot_and_can_be_ended(maintainer, box, how):
+    """Whatever the daemon was about to do; after the next start the trial is still judged."""
+    maintainer.release("1")
+    box.apply(maintainer.public)
+    maintainer.release("2")
+    steps = {
+        "go-live": lambda: box.models.go_live(1),
+        "confirm": box.models.confirm,
+        "fail": lambda: box.models.fail("slow", "slow", 1),
+        "roll-back": lambda: box.models.roll_back(1),
+        "end": box.models.end_trial,
+    }
+    box.apply(maintainer.public, at_once=False)
+    if how != "go-live":
+        box.models.go_live(1)
+    for step in range(1000):
+        was_killed = killed_at(step, steps[how])
+        assert box.active in ("1", "2"), step
+        if not was_killed:
+            break
+        box.models.started("boot", 1)
+        trial = box.models.trial()
+        assert box.active == ("2" if trial and trial.phase == "live" else box.active), step
+        if trial is None:  # done but for its last step
+            break
+        box.models.stopped()
+    assert box.active == ("2" if how in ("go-live", "confirm") else "1")
+    assert step > 1
