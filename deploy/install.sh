@@ -58,6 +58,7 @@ cp README.md "$home/$release/"
 unit=$root/etc/systemd/system/mahalla.service
 mkdir -p "$(dirname "$unit")" "$root/etc/mahalla"
 install -m 0644 systemd/mahalla.service "$unit"
+install -m 0644 systemd/mahalla-ota.{service,timer,path} "$(dirname "$unit")"
 
 if [ -z "$root" ]; then
     getent passwd mahalla >/dev/null ||
@@ -84,6 +85,7 @@ find "$home" -mindepth 1 -maxdepth 1 -type d ! -name "$release" -printf '%T@ %p\
 
 systemctl daemon-reload
 systemctl enable --quiet mahalla
+systemctl enable --quiet --now mahalla-ota.timer mahalla-ota.path
 if [ ! -e /etc/mahalla/agent.yaml ]; then
     echo "next: write /etc/mahalla/agent.yaml, then"
     echo "  sudo -u mahalla /opt/mahalla/current/bin/mahalla check /etc/mahalla/agent.yaml && sudo systemctl start mahalla"

@@ -290,7 +290,7 @@ CONFIG = Table(
             doc="lists of sought plates",
         ),
         Field(name="infer", kind=_INFER, doc="how models run"),
-        Field(name="models", kind=_MODELS, doc="where newer models come from", active=False),
+        Field(name="models", kind=_MODELS, doc="where newer models come from"),
         Field(name="outbox", kind=_OUTBOX, doc="events that wait"),
         Field(
             name="evidence",

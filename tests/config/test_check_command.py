@@ -115,7 +115,7 @@ def test_check_of_warnings_only_exits_0(
 ) -> None:
     assert run(str(write(example))) == 0
     out = capsys.readouterr().out
-    assert out.count(": warning: ") == 8
+    assert out.count(": warning: ") == 7
     assert "\n\nCameras of alpomish/north-gate\n" in out
 
 
@@ -124,7 +124,7 @@ def test_check_json_is_the_same_for_a_program(
 ) -> None:
     assert run("--json", str(write(example))) == 0
     content = json.loads(capsys.readouterr().out)
-    assert len(content["problems"]) == 8
+    assert len(content["problems"]) == 7
     assert content["problems"][0] | {"file": ""} == {
         "file": "",
         "line": 14,

@@ -118,3 +118,16 @@ def test_models_run_where_no_memory_may_become_code():
         timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_update_is_looked_for_each_hour_at_another_moment_and_when_asked():
+    from agent.box import UPDATE_ASKED
+
+    folder = UNIT.parent
+    assert f"/var/lib/mahalla/{UPDATE_ASKED}\n" in (folder / "mahalla-ota.path").read_text()
+    timer = (folder / "mahalla-ota.timer").read_text()
+    assert "RandomizedDelaySec=50min\nFixedRandomDelay=yes\n" in timer
+    service = (folder / "mahalla-ota.service").read_text()
+    assert "ota apply -c /etc/mahalla/agent.yaml" in service
+    for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "IPAddressDeny=any"):
+        assert f"{line}\n" in service and f"{line}\n" in UNIT.read_text()
