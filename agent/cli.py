@@ -15,8 +15,7 @@ from typing import Any, NoReturn
 from agent import __version__, check, demo, replay, run, schema
 from agent.errors import AgentError, UsageError
 from agent.evaluate import models_command
-from agent.office import audit_command, hotlist_command
-from agent.ota import command as ota_command
+from agent.office import audit_command, hotlist_command, ota_command
 
 _COMMANDS = (
     run,

@@ -24,14 +24,21 @@ _SESSION_S = 3600  # the broker keeps what comes while we are away
 
 
 class Subscription:
-    """A context: `hear(payload)` is called for each message from the time it is entered.
+    """A context: `hear(payload)` is called for each message from the time it is entered,
+    or `hear_on(topic, payload)` where it is given.
 
     `broker` says where and with which certificate; `login` is a file with one line
     user:password. Raises LinkError where the broker cannot be had.
     """
 
     def __init__(
-        self, broker: BrokerConfig, topic: str, hear: Callable[[bytes], None], login: Path | None
+        self,
+        broker: BrokerConfig,
+        topic: str,
+        hear: Callable[[bytes], None],
+        login: Path | None,
+        *,
+        hear_on: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self.sessions_lost = 0  # after each of these, what is missing may be missing here only
         try:
@@ -49,7 +56,10 @@ class Subscription:
         )
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
-        self._client.on_message = lambda _client, _user, message: self._hear(bytes(message.payload))
+        hear_it = hear_on or (lambda _topic, payload: self._hear(payload))
+        self._client.on_message = lambda _client, _user, message: hear_it(
+            message.topic, bytes(message.payload)
+        )
         self._client.reconnect_delay_set(1, 20)
         if self._endpoint.tls:
             self._client.tls_set_context(tls_context(broker))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from agent.ota import box_verbs, fleet_verbs, repository_verbs
+from agent.office import fleet_verbs
+from agent.ota import box_verbs, repository_verbs
 
 _EXAMPLE = (
     "example: mahalla ota add repo models/face --ring canary=canaries.txt --ring rest=100% "
