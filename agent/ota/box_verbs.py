@@ -145,6 +145,7 @@ def _apply(args: argparse.Namespace) -> int:
         update = Update(models, client, me, not_now=not_now, again=args.again, at_once=args.now)
         try:
             outcomes = update.run()
+            lists, trouble = _hotlists(client, config)
         finally:
             _note_spent(models, client.package_bytes)
         if client.clock_is_behind:
@@ -158,9 +159,24 @@ def _apply(args: argparse.Namespace) -> int:
     }
     for each in outcomes:
         print(f"{each.model} {each.version}  {verdicts[each.state]}: {each.why}")
-    if not outcomes:
+    for name in lists:
+        print(f"hotlist {name}  new; the agent judges it within a minute")
+    if not outcomes and not lists:
         print("nothing new for this box")
-    return 1 if any(each.state == "refused" for each in outcomes) else 0
+    if trouble:
+        print(f"mahalla ota: hotlists: {trouble}", file=sys.stderr)
+    return 1 if trouble or any(each.state == "refused" for each in outcomes) else 0
+
+
+def _hotlists(client: Client, config: Config) -> tuple[list[str], str]:
+    """Lists that are new, and what went wrong: models do not wait for them."""
+    from agent.ota.hotlists import fetch
+
+    try:
+        files = {name: each.file for name, each in config.hotlists.items()}
+        return fetch(client, files), ""
+    except UpdateError as error:
+        return [], str(error)
 
 
 def _rollback(args: argparse.Namespace) -> int:

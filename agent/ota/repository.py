@@ -56,8 +56,6 @@ _LIFE_DAYS = {
     "root": 730,
     "targets": 730,
     "models": 365,
-    "config": 365,
-    "certificates": 365,
     "hotlists": 30,
     "halts": 45,
     "snapshot": 45,
@@ -67,30 +65,22 @@ DELEGATED: Mapping[str, Sequence[str]] = {
     "models": ["models/*", "models/*/*"],
     "halts": ["halts/*"],
     "hotlists": ["hotlists/*"],
-    "config": ["config/*/*"],
-    "certificates": ["certificates/*/*"],
 }
 """Paths that each role may sign; a `*` is one level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """The public keys of a repository, by role; without the last two there are no such roles."""
+    """The public keys of a repository, by role."""
 
     root: Sequence[SSlibKey]
     models: SSlibKey
     hotlists: SSlibKey
     online: SSlibKey
-    config: SSlibKey | None = None
-    certificates: SSlibKey | None = None
 
     def delegated(self) -> dict[str, SSlibKey]:
         """The key of each delegated role."""
-        return {
-            role: key
-            for role in DELEGATED
-            if (key := self.online if role == "halts" else getattr(self, role)) is not None
-        }
+        return {"models": self.models, "halts": self.online, "hotlists": self.hotlists}
 
 
 class Repository:

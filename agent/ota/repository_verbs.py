@@ -58,14 +58,11 @@ def _register_keys(verbs: Verbs) -> None:
     )
     for role in ("models", "hotlists", "online"):
         init.add_argument(f"--{role}", metavar="PUB", type=Path, required=True)
-    for role in ("config", "certificates"):
-        words = "left out: boxes take none"
-        init.add_argument(f"--{role}", metavar="PUB", type=Path, help=words)
     rotate = verb(
         verbs,
         "rotate",
         _rotate,
-        "another key for a role: root, online, models, hotlists, config, certificates; two root "
+        "another key for a role: root, online, models, hotlists; two root "
         "keys sign it, for root two of the old and two of the new ones; then publish",
         "repo models models-2.pub --sign a.key --sign b.key",
     )
@@ -145,6 +142,16 @@ def _register_releases(verbs: Verbs) -> None:
         each.add_argument("version", metavar="VERSION", nargs="?", help="default: the newest")
     halt.add_argument("--why", default="halted", help="what boxes and `status` say")
     halt.add_argument("--lift", action="store_true", help="let it go on")
+    put = verb(
+        verbs,
+        "put",
+        _put,
+        "draft a hotlist; NAME as in the boxes' agent.yaml",
+        "repo stolen stolen.list",
+    )
+    repository(put)
+    put.add_argument("name", metavar="NAME")
+    put.add_argument("file", metavar="FILE", type=Path, help="of `mahalla hotlist make`")
     publish = verb(
         verbs,
         "publish",
@@ -249,8 +256,6 @@ def _init(args: argparse.Namespace) -> int:
         models=load_public(args.models),
         hotlists=load_public(args.hotlists),
         online=load_public(args.online),
-        config=load_public(args.config) if args.config else None,
-        certificates=load_public(args.certificates) if args.certificates else None,
     )
     repo = opened(args)
     repo.create(keys, signers(args))
@@ -326,6 +331,17 @@ def _halt(args: argparse.Namespace) -> int:
     repo.halt(release, None if args.lift else args.why)
     repo.publish_halts(signers(args))
     print(f"{release.model} {release.version}: {'goes on' if args.lift else 'halted'}")
+    return 0
+
+
+def _put(args: argparse.Namespace) -> int:
+    from agent.hotlist.sealed import parse
+    from agent.ota.hotlists import LIMIT_BYTES, path_of
+
+    found = content(args.file, LIMIT_BYTES)
+    parse(found)  # HotlistError when it is none
+    opened(args).put(path_of(args.name), found)
+    print(f"drafted: {path_of(args.name)}, {len(found)} bytes")
     return 0
 
 

@@ -46,7 +46,6 @@ class Maintainer:
         make = CryptoSigner.generate_ed25519
         self.root = [make() for _ in range(3)]
         self.models, self.hotlists, self.online = make(), make(), make()
-        self.config, self.certificates = make(), make()
         self.at().create(self.keys(), self.root[:2])
 
     def keys(self) -> Keys:
@@ -55,8 +54,6 @@ class Maintainer:
             models=self.models.public_key,
             hotlists=self.hotlists.public_key,
             online=self.online.public_key,
-            config=self.config.public_key,
-            certificates=self.certificates.public_key,
         )
 
     def at(self) -> Repository:
