@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for source, target in _wanted(args.clips):
             fetch(source, target)
+        _check_kept()
     except FetchError as error:
         print(f"fetch: {error}", file=sys.stderr)
         return 1
@@ -86,6 +87,20 @@ def _wanted(clips: Path | None) -> Iterator[tuple[Mapping[str, Any], Path]]:
     if clips is not None:
         for clip in _load(MODELS / "clips.toml")["clip"]:
             yield clip, clips / clip["file"]
+
+
+def _check_kept() -> None:
+    """What was trained for this project comes with the repository, from nowhere else."""
+    for card_path in sorted(MODELS.glob("*/model.toml")):
+        card = _load(card_path)
+        target = card_path.parent / card["file"]
+        if "package" in card["source"]:
+            continue
+        if not target.is_file() or _sha256(target.read_bytes()) != card["sha256"]:
+            raise FetchError(
+                f"{target.relative_to(MODELS.parent)} is missing or damaged; it comes with the "
+                f"repository: git checkout -- {card_path.parent.relative_to(MODELS.parent)}"
+            )
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -72,10 +72,11 @@ def read_labels(path: Path, task: str) -> list[Labelled]:
                 raise AgentError(
                     f"{path}:{number}: not a label ({type(error).__name__}: {error}); it is like "
                     '{"file": "a.jpg", "w": 640, "h": 480, '
-                    '"objects": [{"cls": "car", "box": [x1, y1, x2, y2]}]}'
+                    '"objects": [{"cls": "car", "box": [x1, y1, x2, y2]}]}; plates have "text" too'
                 ) from error
     if not any(label.objects for label in labels):
-        raise AgentError(f"{path}: no labels of {', '.join(sorted(CLASSES[task]))} in it")
+        known = ", ".join(sorted(CLASSES[task]))
+        raise AgentError(f"{path}: no labels of {known} in it (the cls of an object)")
     return labels
 
 
@@ -197,6 +198,12 @@ def _frame(labelled: Labelled) -> Frame:
     pixels = cv2.imdecode(coded, cv2.IMREAD_COLOR) if coded.size else None
     if pixels is None:
         raise AgentError(f"{labelled.path}: not a picture")
+    high, wide = pixels.shape[:2]
+    named = labelled.content["w"], labelled.content["h"]
+    if named != (wide, high):
+        raise AgentError(
+            f"{labelled.path}: is {wide} x {high}, and its label says w {named[0]}, h {named[1]}"
+        )
     picture = RgbPicture(np.asarray(pixels, dtype=np.uint8), bgr=True)
     return Frame(
         camera_id="labels", seq=1, t_mono_ns=0, t_utc_ms=0, clock_synced=True, picture=picture

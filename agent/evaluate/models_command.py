@@ -125,7 +125,17 @@ def _verify(args: argparse.Namespace) -> int:
             results.append({"name": folder.name, "ok": True, "sha256": package.sha256})
         except ModelError as error:
             results.append({"name": folder.name, "ok": False, "error": str(error)})
+    for name in _missing(results):
+        results.append({"name": name, "ok": False, "error": "is missing"})
     return _answer(results, args.json, lambda row: f"sha256 {row['sha256'][:12]}…")
+
+
+def _missing(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Packages that an agent needs and that are not there; each has the name of its task."""
+    from agent.evaluate.labelled import CLASSES
+
+    there = {row["name"] for row in results}
+    return [name for name in (*CLASSES, "plate-text") if name not in there]
 
 
 def _selftest(args: argparse.Namespace) -> int:
@@ -195,7 +205,7 @@ def _bench(args: argparse.Namespace) -> int:
                 "threads": args.threads,
                 "ms": round(statistics.median(took_ms), 2),
                 "ms_p95": round(took_ms[int(0.95 * len(took_ms))], 2),
-                "rss_mb": round(rss_mb() - before_mb, 1),
+                "rss_mb": max(0.0, round(rss_mb() - before_mb, 1)),  # others' may be given back
             }
         )
     if args.json:
@@ -204,7 +214,7 @@ def _bench(args: argparse.Namespace) -> int:
     for row in results:
         print(
             f"{row['name']:<12}{row['ms']:>8} ms (95 %: {row['ms_p95']}), "
-            f"{row['threads']} threads, {row['rss_mb']} MB"
+            f"{row['threads']} thread{'s'[: row['threads'] - 1]}, {row['rss_mb']} MB"
         )
     return 0
 

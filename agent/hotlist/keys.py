@@ -142,7 +142,9 @@ def decrypt(key: bytes, content: bytes, beside: bytes) -> bytes:
     try:
         return ChaCha20Poly1305(key).decrypt(_ONCE, content, beside)
     except (InvalidTag, ValueError) as error:
-        raise HotlistError("this key does not open it", why="key") from error
+        raise HotlistError(
+            "this key does not open it, or it is damaged: --signer tells which", why="key"
+        ) from error
 
 
 def write_key_pair(name: Path) -> tuple[Path, Path]:
@@ -180,7 +182,11 @@ def _key_of_certificate(path: Path, content: bytes) -> object:
     except ValueError as error:
         raise HotlistError(f"{path}: is no PEM certificate", why="key") from error
     if authority:
-        raise HotlistError(f"{path}: is an authority's certificate, not a box's", why="key")
+        raise HotlistError(
+            f"{path}: is an authority's certificate, not a box's; a test one is made with "
+            "openssl req -x509 … -addext basicConstraints=critical,CA:FALSE",
+            why="key",
+        )
     try:
         return certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -203,6 +209,8 @@ def _private(path: Path, content: bytes) -> object:
 
 
 def _refuse_open(path: Path) -> None:
+    if path.suffix == ".pub":
+        raise HotlistError(f"{path}: is the public half; the private one ends in .key", why="key")
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
     if mode & 0o077:
         raise HotlistError(f"{path}: is open to others (mode {mode:04o}); chmod 600 it", why="key")

@@ -241,7 +241,9 @@ def _made(make: Callable[[Mapping[str, Any]], T], raw: bytes) -> T:
     try:
         return make(json.loads(raw))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise HotlistError("is signed, but not as a hotlist is written", why="format") from error
+        raise HotlistError(
+            "is not as a hotlist is written, or it is damaged", why="format"
+        ) from error
 
 
 def _text(value: Any) -> str:

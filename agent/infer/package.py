@@ -106,7 +106,7 @@ def updated_dir() -> Path | None:
 def _how_to_get(root: Path) -> str:
     if root.is_relative_to(INSTALLED):
         return "install the agent again: sudo deploy/install.sh"
-    return "run: make setup (or python3 models/fetch.py)"
+    return "run: make setup (or python3 models/fetch.py), which mends it or says how"
 
 
 def package_dirs(root: Path) -> list[Path]:

@@ -173,7 +173,8 @@ def _make(args: argparse.Namespace) -> int:
     outlast = sum(one.expires_ms > made_ms + life_ms for one in sheet.sought)
     if outlast:
         print(f"{outlast} of them are sought for longer than the list lasts: make it again by then")
-    print(f"sealed to {', '.join(recipients)}")
+    sealed_to = [f"{name} (key {key_id(box)})" for name, box in recipients.items()]
+    print(f"sealed to {', '.join(sealed_to)}")
     print(_false_hits(len(sheet.sought), args.cars, _reader_figures()))
     return 0
 
@@ -297,12 +298,18 @@ def _false_hits(entries: int, cars: int, measured: ReaderFigures | None) -> str:
     reader = measured or ReaderFigures(wrong_rate=_FOR_EXAMPLE[0], candidates=_FOR_EXAMPLE[1])
     hits = false_hits(entries, cars, reader)
     told = (
-        f"{hits.exact:.2g} exact and {hits.alike:.2g} alike a day, at {cars} cars a day, "
-        f"{reader.wrong_rate:.2%} wrong readings and {reader.candidates:g} texts a reading"
+        f"exact {_how_often(hits.exact)}, alike {_how_often(hits.alike)}, at {cars} cars a day "
+        f"({reader.wrong_rate:.2%} wrong readings, {reader.candidates:g} texts a reading)"
     )
     if measured:
         return f"false hits to expect: {told}"
     return f"false hits to expect: not measured for this reader; for example {told}"
+
+
+def _how_often(a_day: float) -> str:
+    if a_day >= 1:
+        return f"{a_day:.0f} a day"
+    return f"one in {1 / a_day:.0f} days" if a_day > 1e-5 else "practically none"
 
 
 def _show(args: argparse.Namespace) -> int:

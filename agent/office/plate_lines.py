@@ -12,7 +12,6 @@ from datetime import datetime, timedelta, timezone
 from agent.errors import HotlistError
 from agent.hotlist.hotlist import (
     CASE_LIMIT_CHARS,
-    DAY_MS,
     ENTRIES_LIMIT,
     LIFE_LIMIT_MS,
     REASON_LIMIT_CHARS,
@@ -28,6 +27,7 @@ COLUMNS = ("plate", "country", "case", "reason", "expires")
 _HOME = "UZ"
 _LATIN = str.maketrans("АВЕКМНОРСТУХ", "ABEKMHOPCTYX")
 _ONE_SHAPE = str.maketrans("OI", "01")
+_COMMON = ("private", "legal")  # of a lost character the rest often fits a rarer form
 _DATES = ("%Y-%m-%d", "%d.%m.%Y")
 
 
@@ -86,6 +86,13 @@ def read_sheet(
             continue
         seen[name] = line
         sheet.sought.append(sought)
+        if row["expires"] and sought.expires_ms == made_ms + LIFE_LIMIT_MS:
+            last = datetime.fromtimestamp(sought.expires_ms / 1000, tz=timezone.utc)
+            sheet.changes.append(
+                f"line {line}: {row['expires']} -> {last:%Y-%m-%d %H:%M} UTC (30 days at most)"
+            )
+        if plate.pattern not in _COMMON:
+            sheet.changes.append(f"line {line}: {plate.text} is taken for a {plate.pattern} plate")
         if changed := _changed(row["plate"], plate.text):
             sheet.changes.append(f"line {line}: {row['plate']} -> {plate.text} ({changed})")
     if len(sheet.sought) > ENTRIES_LIMIT:
@@ -156,11 +163,13 @@ def _changed(raw: str, text: str) -> str:
     """In words, what was done to `raw`; nothing where it was right."""
     upper = raw.upper()
     latin = upper.translate(_LATIN)
+    mended = {a for a, b in zip(_plain(raw), text, strict=True) if a != b}
     told = {
         "spaces and dashes": any(map(_is_gap, raw)),
         "small letters": upper != raw,
         "Cyrillic letters": latin != upper,
-        "O and 0, I and 1": _plain(raw) != text,
+        "O and 0": not mended.isdisjoint("O0"),
+        "I and 1": not mended.isdisjoint("I1"),
     }
     return ", ".join(name for name, applies in told.items() if applies)
 
@@ -187,9 +196,5 @@ def _expiry(text: str, made_ms: int) -> int | None:
         end_ms = round((day + timedelta(days=1)).timestamp() * 1000)
         if end_ms <= made_ms:
             raise _Wrong(f"expired on {text}")
-        if end_ms > made_ms + LIFE_LIMIT_MS:
-            last_ms = made_ms + LIFE_LIMIT_MS - DAY_MS
-            last = datetime.fromtimestamp(last_ms / 1000, tz=timezone.utc)
-            raise _Wrong(f"expires on {text}; at the latest on {last:%Y-%m-%d}")
-        return end_ms
+        return min(end_ms, made_ms + LIFE_LIMIT_MS)
     raise _Wrong(f"{text} is no date; write it as 2026-01-31 or 31.01.2026")

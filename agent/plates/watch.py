@@ -302,8 +302,9 @@ class PlateWatch:
             box = vehicle.track.box
             if _inside(box, self._vehicle_boxes()):
                 return []  # by now its vehicle was seen, and is read itself
-            if not vehicle.track.moved and not sure:
-                # Text that belongs to no vehicle, stands still and says nothing.
+            if not (vehicle.track.moved and vehicle.went) and not sure:
+                # Text that belongs to no vehicle, stands still and says nothing. A clock's box
+                # jumps with what of it is found, so its track moves; the text does not.
                 self._scenery.note(box, vehicle.track.last_mono_ns, alone=True)
                 return []
         enough = ENOUGH if verdict.votes >= LEAST_VOTES else self._calibration.sure
