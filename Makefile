@@ -41,7 +41,7 @@ wheel: $(BUILD)/ready ## dist/mahalla_agent-*.whl
 	$(BUILD)/bin/python -m hatchling build -t wheel
 
 clean: ## remove what the other targets made (downloads too)
-	rm -rf .venv .cache dist build models/face/*.tflite models/object/*.tflite
+	rm -rf .venv .cache dist build models/object/ssd_*.tflite
 
 # Stamps, so that the second call costs nothing.
 .venv/tools: deploy/locks/dev.lock deploy/make-venv.sh
