@@ -33,6 +33,7 @@ from agent.records import (
     CameraHealth,
     Command,
     Event,
+    Frame,
     Health,
     Loss,
     Message,
@@ -101,7 +102,7 @@ class CameraLoop:
         self._beside = beside
         self._ids = UlidMaker(random.SystemRandom())
         self._why = "restart"
-        self._busy_s = 0.0
+        self._awake_s = 0.0
         self._asked_s = time.monotonic()
 
     def loops(self, writer: OutboxWriter) -> Iterator[Loop]:
@@ -124,14 +125,14 @@ class CameraLoop:
     def health(self) -> CameraHealth:
         """Vital signs; the duty is of the time since it was asked for last."""
         now_s, state = time.monotonic(), self.capture.state
-        busy_s, self._busy_s = self._busy_s, 0.0
+        awake_s, self._awake_s = state.awake_s - self._awake_s, state.awake_s
         wall_s, self._asked_s = now_s - self._asked_s, now_s
         last_ns = state.last_frame_mono_ns
         return CameraHealth(
             fps=state.fps,
             age_s=None if last_ns is None else (self._clock.now().mono_ns - last_ns) / 1e9,
             drops=self.capture.mailbox.drops,
-            duty=min(1.0, busy_s / max(wall_s, 1e-6)),
+            duty=min(1.0, awake_s / max(wall_s, 1e-6)),
         )
 
     def _run(self, stop: threading.Event, writer: OutboxWriter) -> None:
@@ -168,19 +169,29 @@ class CameraLoop:
                     writer.submit(message)
             if frame is None:
                 at = self._clock.now()
-                messages: Sequence[Message] = pipeline.idle(at, lost=self._why_lost(at))
+                lost = self._why_lost(at)
+                at = at if lost else self.capture.past(at)
+                messages: Sequence[Message] = pipeline.idle(at, lost=lost)
             elif pace.due(frame.t_mono_ns):
-                seen = pipeline.frame(frame)
-                messages = seen.messages
-                self.frames += 1
-                self.detect_ms = seen.detect_ms
-                self._busy_s += (seen.detect_ms + seen.rest_ms) / 1e3
-                if self._beside:
-                    self._beside.frame(frame, seen)
+                messages = self._seen(frame, pipeline)
             else:
                 continue
             for message in messages:
                 writer.submit(message)
+
+    def _seen(self, frame: Frame, pipeline: CameraPipeline) -> Sequence[Message]:
+        """One frame, looked at unless nothing moves in it and nothing is followed."""
+        messages = pipeline.still(frame) if frame.still else None
+        if messages is None:
+            seen = pipeline.frame(frame)
+            messages = list(seen.messages)
+            self.frames += 1
+            self.detect_ms = seen.detect_ms
+            if self._beside:
+                self._beside.frame(frame, seen)
+        if pipeline.follows:
+            self.capture.follow()
+        return messages
 
     def _why_lost(self, at: Moment) -> str | None:
         """The one word for why no frame comes; None while that means nothing."""

@@ -36,6 +36,8 @@ FPS = 10.0
 
 _JITTER_NS = 15_000_000
 
+_READ_NS = 10_000_000_000  # so long the plate of who has just stopped is looked at
+
 _HEAD_SHARE = 0.3  # of a person's height: head and shoulders, with room for a tilted camera
 
 _TASKS = {"face": ("face",), "traffic": ("object",), "plate": ("object", "plate", "plate-text")}
@@ -172,10 +174,13 @@ class CameraPipeline:
         self._rules = CameraRules(camera, ids, plates)
         self._privacy = privacy
         self._tracks: Sequence[Track] = ()
+        self._still_ns: int | None = None  # since when nothing moves
 
     def frame(self, frame: Frame) -> Seen:
         """Take one frame through the whole chain."""
         began = perf_counter()
+        if not frame.still:
+            self._still_ns = None
         moving = self._motion.find(frame) if self._motion else []
         look_at = self._heads() + moving
         detections = [
@@ -212,6 +217,21 @@ class CameraPipeline:
         """What is in view is read with what there is, and nothing of it is told."""
         for reading in self._watch.close() if self._watch else []:
             self._on_reading(reading)
+
+    @property
+    def follows(self) -> bool:
+        """Whether it follows something that does not stand still."""
+        return self._tracker.follows
+
+    def still(self, frame: Frame) -> list[Message] | None:
+        """What a frame in which nothing has moved means, unseen; None: it has to be looked at."""
+        since_ns = self._still_ns = self._still_ns or frame.t_mono_ns
+        reads = self._watch is not None and any(self._tracks)
+        if not self._tracker.at_rest or (reads and frame.t_mono_ns - since_ns < _READ_NS):
+            return None
+        at = Moment(mono_ns=frame.t_mono_ns, utc_ms=frame.t_utc_ms, synced=frame.clock_synced)
+        self._tracks = self._tracker.hold(frame.t_mono_ns)
+        return self._out(self._rules.update(self._tracks, at))
 
     def idle(self, at: Moment, *, lost: str | None) -> list[Message]:
         """No frame came: let periods end; `lost` says why the camera is away, None if it is not."""

@@ -93,6 +93,8 @@ class Frame:
     picture: Picture
     main: Picture | None = None
     """The full-resolution picture of the same moment, where a camera has two streams."""
+    still: bool = False
+    """Nothing in it has moved for a while."""
 
     def crop(self, box: Box, width_px: int) -> Image:
         """`box` at full resolution, RGB, `width_px` wide, aspect kept (at least 1 px high)."""

@@ -117,6 +117,8 @@ def run(args: argparse.Namespace) -> int:
         out = stack.enter_context(_output(args.out))
         video = stack.enter_context(Video(args.video, camera)) if args.video else None
         for frame in source.frames():
+            if frame is None:
+                continue
             at = Moment(mono_ns=frame.t_mono_ns, utc_ms=frame.t_utc_ms)
             if not pace.due(at.mono_ns):
                 continue

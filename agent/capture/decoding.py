@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from fractions import Fraction
+from typing import Any
 
 import av
 from av.error import FFmpegError
@@ -23,13 +24,18 @@ def guard(context: av.CodecContext) -> None:
 
 
 class Decoder:
-    """Access units of one stream in, pictures with their tags out."""
+    """Access units of one stream in, pictures with their tags out.
 
-    def __init__(self, codec: str) -> None:
+    `parameter_sets` are those that came outside the stream, as its container or SDP has them.
+    """
+
+    def __init__(self, codec: str, parameter_sets: bytes = b"") -> None:
         context = av.CodecContext.create(codec, "r")
         if not isinstance(context, av.VideoCodecContext):
             raise ValueError(f"{codec} is no video codec")
         guard(context)
+        if parameter_sets:
+            context.extradata = parameter_sets
         self._context = context
         self._taken_ns: OrderedDict[int, int] = OrderedDict()
         self._pts = 0
@@ -46,6 +52,13 @@ class Decoder:
         self._taken_ns[self._pts] = taken_ns
         if len(self._taken_ns) > _REORDER_PICTURES:
             self._taken_ns.popitem(last=False)
+        return self._decoded(packet, taken_ns)
+
+    def flush(self) -> list[tuple[YuvPicture, int]]:
+        """The pictures that the decoder still holds back; it takes no more units."""
+        return self._decoded(None, 0)
+
+    def _decoded(self, packet: Any, taken_ns: int) -> list[tuple[YuvPicture, int]]:
         try:
             return [
                 (YuvPicture.from_av(frame), self._taken_ns.pop(frame.pts or 0, taken_ns))

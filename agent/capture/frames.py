@@ -34,8 +34,11 @@ PATIENT = Patience()
 class Source(Protocol):
     """Where one camera's frames come from."""
 
-    def frames(self) -> Iterator[Frame]:
-        """Frames as they come, blocking; ends with a clip. Raises CaptureError when broken."""
+    def frames(self) -> Iterator[Frame | None]:
+        """Frames as they come, blocking; ends with a clip. Raises CaptureError when broken.
+
+        None stands for a picture that came and was not decoded, because the camera sleeps.
+        """
         ...
 
     def close(self) -> None:
@@ -47,7 +50,7 @@ class FrameMaker:
     """Gives the pictures of one camera their number and their time."""
 
     def __init__(self, camera_id: str, clock: Clock) -> None:
-        self._camera_id = camera_id
+        self.camera_id = camera_id
         self._clock = clock
         self._start = clock.now()
         self._seq = 0
@@ -76,7 +79,7 @@ class FrameMaker:
         check_size(picture.width_px, picture.height_px)
         self._seq += 1
         return Frame(
-            camera_id=self._camera_id,
+            camera_id=self.camera_id,
             seq=self._seq,
             t_mono_ns=taken.mono_ns,
             t_utc_ms=taken.utc_ms,

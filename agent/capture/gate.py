@@ -28,6 +28,7 @@ _TICKS = 2
 # covers streams whose sizes hardly scatter at all and drift with the light.
 _DEVIATIONS = 5.0
 _SHARE = 0.1
+_LEAST_BYTES = 8.0  # less than this is the length of a header's fields
 _TO_SIGMA = 1.4826  # from the median of absolute deviations to the standard deviation
 _FEW = 8.0  # few samples say little of how they scatter: this many more count as uncertain
 
@@ -168,7 +169,9 @@ class _Baseline:
         self.middle = statistics.median(values)
         sigma = _TO_SIGMA * _deviation(values, self.middle)
         unsure = 1 + _FEW / len(values)
-        self.threshold = max(_DEVIATIONS * unsure * sigma, self._least_share * self.middle)
+        self.threshold = max(
+            _DEVIATIONS * unsure * sigma, self._least_share * self.middle, _LEAST_BYTES
+        )
 
 
 def _deviation(values: Iterable[float], middle: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.capture.attention import Attention
 from agent.capture.clip import ClipSource
 from agent.capture.frames import Source
 from agent.capture.gst import GstSource
@@ -27,23 +28,27 @@ def open_source(
     *,
     realtime: bool,
     progress: Callable[[], None] = lambda: None,
+    attention: Attention | None = None,
 ) -> Source:
     """Opens what `camera.source` names; CaptureError says in one line why it cannot.
 
     Without `realtime` (replay) only clips and synthetic scenes can be opened; their frames are
     stamped in media time, counted from what `clock` says now. With it a clip keeps its own pace
     and starts again at its end, as a camera never ends. `progress` is called while a camera is
-    waited for that may be silent for longer than a watchdog likes.
+    waited for that may be silent for longer than a watchdog likes. With `attention` a coded stream
+    is decoded only while something happens.
     """
     kind, _, rest = camera.source.partition(":")
     if kind == "clip":
-        return ClipSource(camera.camera_id, Path(rest), clock, realtime=realtime)
+        return ClipSource(
+            camera.camera_id, Path(rest), clock, realtime=realtime, attention=attention
+        )
     if kind == "synthetic":
         return SyntheticSource(camera.camera_id, rest, clock, realtime=realtime)
     if not realtime:
         raise CaptureError(f"{kind}: is a camera: only clips and synthetic scenes can be replayed")
     if kind in ("rtsp", "rtsps"):
-        return RtspSource(camera, clock, progress=progress)
+        return RtspSource(camera, clock, progress=progress, attention=attention)
     if kind == "gst":
         return GstSource(camera.camera_id, rest, clock)
     if kind == "v4l2":

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 
+from agent.capture.attention import Attention
 from agent.capture.backoff import Backoff
 from agent.capture.credentials import Credentials, read_credentials
 from agent.capture.decoding import Decoder
 from agent.capture.frames import MAX_HEIGHT_PX, MAX_WIDTH_PX, PATIENT, FrameMaker, Patience
+from agent.capture.kept import KeptUnits
 from agent.capture.pictures import YuvPicture
 from agent.capture.rtp import AccessUnit
 from agent.capture.rtsp import RtspSession
+from agent.capture.sdp import VideoTrack
+from agent.capture.sleeper import LOOKBACK_S, Sleeper
 from agent.clock import Clock
 from agent.config.model import CameraConfig
 from agent.errors import CaptureError
@@ -22,11 +25,9 @@ from agent.records import Box, Frame, Image, Picture
 
 log = logging.getLogger(__name__)
 
-# The main stream since a keyframe: 16 MB are ten seconds at 12 Mbit/s, more than any camera
-# spends between keyframes; one that does gives no main picture until the next.
-_KEPT_BYTES = 16_000_000
-# A frame is looked at this much later at most: until then the keyframe before it is kept.
-_LATE_LOOK_NS = 1_000_000_000
+# A frame of a camera that catches up is as old as it looks back; all are looked at two seconds
+# later at most. Until then the keyframe before them is kept.
+_LATE_LOOK_NS = round((LOOKBACK_S + 2.0) * 1e9)
 # Further apart than this the two streams show different moments, and a crop would miss its car.
 _SAME_MOMENT_NS = 1_000_000_000
 
@@ -40,31 +41,31 @@ class RtspSource:
         clock: Clock,
         patience: Patience = PATIENT,
         progress: Callable[[], None] = lambda: None,
+        attention: Attention | None = None,
     ) -> None:
         credentials = read_credentials(camera.auth) if camera.auth else None
         self._maker = FrameMaker(camera.camera_id, clock)
         self._patience = patience
         self._progress = progress
+        self._attention = attention
         self._session = RtspSession(camera.detect_source or camera.source, credentials, patience)
         self._main = None
         if camera.detect_source:
             self._main = MainStream(camera.camera_id, camera.source, credentials, patience)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[Frame | None]:
         picture_s = self._patience.picture_s
         try:
             track = self._session.open(self._progress)
             if self._main:
                 self._main.start()
-            decoder, pending = Decoder(track.codec), track.parameter_sets
+            sleeper = self._sleeper(track)
             pictured_s = time.monotonic()
             for unit in self._session.units():
                 if self._main:
                     self._main.check()
-                pictures = decoder.decode(pending + unit.coded, unit.taken_ns)
-                pending = b""
-                for picture, taken_ns in pictures:
-                    yield self._frame(picture, taken_ns)
+                for taken in sleeper.feed(unit):
+                    yield self._frame(*taken) if taken else None
                     pictured_s = time.monotonic()
                 if time.monotonic() - pictured_s > picture_s:
                     raise CaptureError(
@@ -78,6 +79,12 @@ class RtspSource:
         self._session.close()
         if self._main:
             self._main.close()
+
+    def _sleeper(self, track: VideoTrack) -> Sleeper:
+        def decoder() -> Decoder:
+            return Decoder(track.codec, track.parameter_sets)
+
+        return Sleeper(self._maker.camera_id, decoder, self._attention)
 
     def _frame(self, picture: YuvPicture, taken_ns: int) -> Frame:
         main = self._main.view(taken_ns, picture) if self._main else None
@@ -98,12 +105,11 @@ class MainStream:
         self._url = url
         self._credentials = credentials
         self._patience = patience
-        self._kept: deque[AccessUnit] = deque()
-        self._kept_bytes = 0
+        self._kept = KeptUnits(_LATE_LOOK_NS)
         self._kept_lock = threading.Lock()
         self._decoding_lock = threading.Lock()
         self._decoder: Decoder | None = None
-        self._parameter_sets = self._pending = b""
+        self._parameter_sets = b""
         self._codec = ""
         self._decoded_ns = 0  # the unit decoded last
         self._latest: tuple[YuvPicture, int] | None = None
@@ -125,8 +131,8 @@ class MainStream:
     def view(self, taken_ns: int, instead: Picture) -> Picture | None:
         """The main picture of that moment, to be decoded when touched; None with no stream."""
         with self._kept_lock:
-            newest_ns = self._kept[-1].taken_ns if self._kept else None
-        if newest_ns is None or abs(newest_ns - taken_ns) > _SAME_MOMENT_NS:
+            there = any(abs(unit.taken_ns - taken_ns) <= _SAME_MOMENT_NS for unit in self._kept)
+        if not there:
             return None
         return _MainPicture(self, taken_ns, instead)
 
@@ -152,8 +158,7 @@ class MainStream:
 
     def _started_decoder(self) -> Decoder | None:
         if self._decoder is None and self._codec:
-            self._decoder = Decoder(self._codec)
-            self._pending = self._parameter_sets
+            self._decoder = Decoder(self._codec, self._parameter_sets)
             self._decoded_ns, self._latest = 0, None
         return self._decoder
 
@@ -163,9 +168,8 @@ class MainStream:
         after_ns = max([self._decoded_ns, *(key_ns - 1 for key_ns in keys_ns)])
         for unit in units:
             if after_ns < unit.taken_ns <= until_ns:
-                pictures = decoder.decode(self._pending + unit.coded, unit.taken_ns)
+                pictures = decoder.decode(unit.coded, unit.taken_ns)
                 self._latest = pictures[-1] if pictures else self._latest
-                self._pending = b""
                 self._decoded_ns = unit.taken_ns
 
     def _run(self) -> None:
@@ -195,7 +199,7 @@ class MainStream:
                 self._keep(unit)
         finally:
             with self._kept_lock:
-                self._forget()
+                self._kept.clear()
             session.release()
 
     def _keep(self, unit: AccessUnit) -> None:
@@ -203,27 +207,7 @@ class MainStream:
             log.info("camera %s: main stream: connected", self._camera_id)
             self._said = ""
         with self._kept_lock:
-            if unit.keyframe:
-                self._forget_before(unit.taken_ns - _LATE_LOOK_NS)
-            if self._kept_bytes > _KEPT_BYTES:
-                self._forget_before(unit.taken_ns)
-            if self._kept_bytes > _KEPT_BYTES:
-                self._forget()
-            if unit.keyframe or self._kept:
-                self._kept.append(unit)
-                self._kept_bytes += len(unit.coded)
-
-    def _forget_before(self, taken_ns: int) -> None:
-        """What no look at that time or later needs: all before its keyframe."""
-        keys = [
-            n for n, unit in enumerate(self._kept) if unit.keyframe and unit.taken_ns <= taken_ns
-        ]
-        for _ in range(keys[-1] if keys else 0):
-            self._kept_bytes -= len(self._kept.popleft().coded)
-
-    def _forget(self) -> None:
-        self._kept.clear()
-        self._kept_bytes = 0
+            self._kept.add(unit)
 
 
 class _MainPicture:

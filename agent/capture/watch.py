@@ -10,7 +10,10 @@ from agent.records import Frame, Image
 
 FROZEN_S = 60.0  # shorter happens to sleeping streets behind strong noise reduction
 _LOOK_S = 1.0  # the picture is compared once a second: a minute needs no more
-_GAP_S = 10.0  # between two looks no more than this was watched: the camera was away
+_GAP_S = 10.0  # between two signs of life no more than this was watched: the camera was away
+# Asleep, a camera is looked at twice a minute, and two pictures may be alike behind strong noise
+# reduction: before it is called frozen, this many were.
+_LEAST_LOOKS = 10
 
 # The picture is sampled, not averaged, because averaging would remove the very noise that tells
 # a still night from a dead sensor; 160 x 90 samples are enough to meet some.
@@ -37,13 +40,28 @@ class FrozenWatch:
         self._frozen_ns = round(frozen_s * 1e9)
         self._still: NDArray[np.int16] | None = None
         self._changed = np.zeros((_ROWS // _CELL, _COLUMNS // _CELL), dtype=np.bool_)
-        self._held_ns = 0
+        self._held_ns = self._watched_ns = 0
+        self._looks = 0
+        self._lived_ns: int | None = None
         self._looked_ns: int | None = None
 
+    @property
+    def doubtful(self) -> bool:
+        """It would be called frozen, had it been looked at more often."""
+        return self._held_ns >= self._frozen_ns and self._looks < _LEAST_LOOKS
+
+    def live_on(self, t_mono_ns: int) -> None:
+        """The stream goes on at that time, be it looked at or not."""
+        if self._lived_ns is not None and t_mono_ns > self._lived_ns:
+            self._watched_ns += min(t_mono_ns - self._lived_ns, round(_GAP_S * 1e9))
+        self._lived_ns = max(t_mono_ns, self._lived_ns or t_mono_ns)
+
     def look(self, frame: Frame) -> None:
+        self.live_on(frame.t_mono_ns)
         since_ns = 0 if self._looked_ns is None else frame.t_mono_ns - self._looked_ns
         if self._looked_ns is not None and since_ns < _LOOK_S * 1e9:
             return
+        watched_ns, self._watched_ns = self._watched_ns, 0
         self._looked_ns = frame.t_mono_ns
         samples = _samples(frame.picture.luma())
         if self._still is not None:
@@ -52,12 +70,13 @@ class FrozenWatch:
         if self._still is None or _larger_than_a_clock(self._changed):
             self._still = samples
             self._changed[:] = False
-            self._held_ns = 0
+            self._held_ns = self._looks = 0
             self.frozen = False
             return
-        self._held_ns += min(since_ns, round(_GAP_S * 1e9))
-        if self._held_ns >= self._frozen_ns:
-            self._held_ns = 0
+        self._held_ns += watched_ns
+        self._looks += 1
+        if self._held_ns >= self._frozen_ns and self._looks >= _LEAST_LOOKS:
+            self._held_ns = self._looks = 0
             self.frozen = True
             # No figure that grows, so that the log has the line once.
             held_s = self._frozen_ns / 1e9

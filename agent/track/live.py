@@ -79,6 +79,11 @@ class Live:
         self.moved |= displaced and self._displaced
         self._displaced = displaced
 
+    def stay(self, t_mono_ns: int) -> None:
+        """Nothing has moved until then: what stood still stands there."""
+        if self.still:
+            self.seen_ns = t_mono_ns
+
     def miss(self) -> None:
         self._misses += 1
 

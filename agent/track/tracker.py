@@ -56,6 +56,29 @@ class Tracker:
         self._associate(strong, weak, now_ns)
         return self._answer(now_ns)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that is followed stands still; nothing else, be it not sure yet, is left."""
+        return all(live.still for live in self._live)
+
+    @property
+    def follows(self) -> bool:
+        """Whether something sure is followed that does not stand still."""
+        return any(live.confirmed and not live.still for live in self._live)
+
+    def hold(self, t_mono_ns: int) -> list[Track]:
+        """All live tracks, where nobody looked because nothing has moved since the last time."""
+        now_ns = max(t_mono_ns, self._now_ns or t_mono_ns)
+        for live in self._live:
+            if live.seen_ns == self._now_ns:
+                live.stay(now_ns)
+        self._now_ns = now_ns
+        kept, ended = self._sort_out(now_ns)
+        self._live = kept
+        return [live.track(now_ns) for live in kept] + [
+            replace(live.track(now_ns), state=TrackState.ENDED) for live in ended
+        ]
+
     def _associate(self, strong: list[Detection], weak: list[Detection], now_ns: int) -> None:
         alive = [live for live in self._live if not live.expired(now_ns, self._patience)]
         founding = self._match(alive, strong, _ANYWHERE, now_ns)

@@ -25,6 +25,9 @@ class DeadCapture:
         self.drops = 0
         self._clock = clock
 
+    def past(self, at):
+        return at
+
     def take(self, timeout_s: float) -> None:
         threading.Event().wait(0.002)
         self._clock.advance(timeout_s)
