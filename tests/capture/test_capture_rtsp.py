@@ -283,8 +283,8 @@ class CountingDecoder(Decoder):
 
     made: list["CountingDecoder"]
 
-    def __init__(self, codec):
-        super().__init__(codec)
+    def __init__(self, codec, parameter_sets=b""):
+        super().__init__(codec, parameter_sets)
         self.units = 0
         self.made.append(self)
 
