@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.config.disclosure import Disclosure, disclose
-from agent.config.load import check
+from agent.config.load import check, place_of
 from agent.config.model import BrokerConfig, CameraConfig, Config, HotlistConfig
 from agent.config.problems import Problem
 from agent.config.sending import STATE_CHANNELS
-from agent.errors import ConfigError, HotlistError
+from agent.errors import ConfigError, HotlistError, ModelError
 
 OK, PROBLEM_FOUND, WRONG_USAGE = 0, 1, 2
 
@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"mahalla check: {error}", file=sys.stderr)
         return WRONG_USAGE
+    if config is not None:
+        problems = [*problems, *_in_practice(args.config, config)]
     _tell_root()
     if args.json:
         print(_as_json(config, problems))
@@ -56,6 +58,35 @@ def run(args: argparse.Namespace) -> int:
         for line in _as_text(config, problems):
             print(line)
     return PROBLEM_FOUND if config is None else OK
+
+
+def _in_practice(path: Path, config: Config) -> Iterator[Problem]:
+    """What is right as it is written, and would not work: lists not in force, models not there."""
+    from agent.infer.package import find_package
+    from agent.pipeline import tasks_of
+
+    for hotlist in config.hotlists.values():
+        facts = _hotlist_facts(hotlist)
+        if not facts["ok"] and hotlist.file.exists():  # a missing file is a problem already
+            yield _warning(path, ("hotlists", hotlist.name, "file"), facts["state"])
+    for camera in config.cameras.values():
+        for task in sorted(tasks_of(camera)):
+            try:
+                find_package(task)
+            except ModelError as error:
+                yield _warning(path, ("cameras", camera.camera_id, "role"), str(error))
+
+
+def _warning(path: Path, keys: tuple[str, ...], what: str) -> Problem:
+    line, column = place_of(path, keys)
+    return Problem(
+        file=str(path),
+        line=line,
+        column=column,
+        path=".".join(keys),
+        what=what,
+        severity="warning",
+    )
 
 
 def _tell_root() -> None:

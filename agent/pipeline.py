@@ -65,7 +65,7 @@ class Eyes:
     """
 
     def __init__(self, cameras: Iterable[CameraConfig], infer: InferConfig) -> None:
-        tasks = {task for camera in cameras for task in _tasks(camera)}
+        tasks = {task for camera in cameras for task in tasks_of(camera)}
         self.models: Mapping[str, Model] = {
             task: open_model(find_package(task), threads=infer.threads, delegate=infer.delegate)
             for task in sorted(tasks)
@@ -79,23 +79,23 @@ class Eyes:
 
     def tasks(self, camera: CameraConfig) -> set[str]:
         """Tasks of the models that look at this camera's frames."""
-        return _tasks(camera)
+        return tasks_of(camera)
 
     def serve(self, cameras: Iterable[CameraConfig]) -> bool:
         """Whether every model that `cameras` need is open."""
-        return all(task in self.models for camera in cameras for task in _tasks(camera))
+        return all(task in self.models for camera in cameras for task in tasks_of(camera))
 
     def of(self, camera: CameraConfig) -> tuple[Sequence[Detector], Motion | None]:
         """What looks at one camera's frames; nothing of it may be shared between cameras."""
         if camera.source.startswith(_SYNTHETIC):
             return [TruthDetector(camera.source.removeprefix(_SYNTHETIC))], None
-        tasks = _tasks(camera)
+        tasks = tasks_of(camera)
         detectors = [ModelDetector(self.models[task]) for task in _DETECTED if task in tasks]
         return detectors, MotionFinder()
 
     def watch(self, camera: CameraConfig) -> PlateWatch | None:
         """What reads plates on one camera's frames; None where it is not to."""
-        if "plate" not in _tasks(camera):
+        if "plate" not in tasks_of(camera):
             return None
         return PlateWatch(self.models["plate"], self.models["plate-text"])
 
@@ -113,7 +113,8 @@ class TruthDetector:
         return self._scene.truth((frame.seq - 1) / self._scene.fps)
 
 
-def _tasks(camera: CameraConfig) -> set[str]:
+def tasks_of(camera: CameraConfig) -> set[str]:
+    """Of the models that it needs."""
     if camera.source.startswith(_SYNTHETIC):
         return set()
     return {task for role in camera.roles for task in _TASKS[role]}

@@ -6,6 +6,7 @@ import argparse
 import random
 import re
 import sys
+import time
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -185,10 +186,17 @@ def _hotlists(config: Config) -> list[Hotlist]:
         return []
     from agent.hotlist.opening import open_hotlist
 
-    return [
+    lists = [
         open_hotlist(each.file, name=each.name, signers=each.signers, keys=each.keys)
         for each in config.hotlists.values()
     ]
+    for hotlist in lists:
+        if time.time() * 1000 >= hotlist.expires_ms:
+            print(
+                f"replay: list {hotlist.name} has expired; a box would not use it any more",
+                file=sys.stderr,
+            )
+    return lists
 
 
 def _refuse_to_overwrite(args: argparse.Namespace) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import yaml
 
 from agent.config.document import SIZE_LIMIT_BYTES, compose
 from agent.config.login import credentials_folder
@@ -45,6 +48,15 @@ def check(path: Path) -> tuple[Config | None, list[Problem]]:
     if config is None or reading.failures:
         return None, problems
     return replace(config, path=path.absolute()), problems
+
+
+def place_of(path: Path, keys: Sequence[str]) -> tuple[int, int]:
+    """Line and column, from 1, of the value under `keys` in a file that checks; 1, 1 if nowhere."""
+    node = compose(_bytes(path), lambda line, column, refusal: None)
+    for key in keys:
+        inside = node.value if isinstance(node, yaml.MappingNode) else []
+        node = next((value for name, value in inside if name.value == key), None)
+    return (node.start_mark.line + 1, node.start_mark.column + 1) if node else (1, 1)
 
 
 def _bytes(path: Path) -> bytes:

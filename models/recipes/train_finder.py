@@ -126,7 +126,7 @@ def report(model: Any, unseen: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = arguments("finder", steps=15_000, batch=16)
+    parser = arguments("finder", steps=18_000, batch=16)
     parser.add_argument("--data", type=Path, help="folder of the background sets; else drawn alone")
     args = parser.parse_args()
 
