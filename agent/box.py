@@ -183,7 +183,12 @@ class CameraLoop:
         """One frame, looked at unless nothing moves in it and nothing is followed."""
         messages = pipeline.still(frame) if frame.still else None
         if messages is None:
-            seen = pipeline.frame(frame)
+            try:
+                seen = pipeline.frame(frame)
+            except Exception:
+                if self._beside:
+                    self._beside.failed()
+                raise
             messages = list(seen.messages)
             self.frames += 1
             self.detect_ms = seen.detect_ms

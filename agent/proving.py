@@ -97,6 +97,11 @@ class Beside:
         elif since_s > 0:
             self._look(stage, frame, kinds, seen)
 
+    def failed(self) -> None:
+        """The pipeline that speaks for the box has raised; its loop begins anew."""
+        with self._lock:
+            self._heard.errors += 1
+
     def heard_reading(self, reading: PlateReading) -> None:
         """A plate of the pipeline that speaks for the box."""
         with self._lock:

@@ -31,6 +31,8 @@ class Attention:
         """Being awake costs decoding: the source sleeps by itself."""
         self.after_ns: int | None = None
         """While asleep or catching up: all frames to come were taken after this."""
+        self.keyframes_will_do = True
+        """Nobody crosses the picture between two keyframes: people on foot do not, vehicles do."""
         self.mode = "learning"
         """How it sleeps: by `sizes` or `keyframes`; not at all: `awake`; not yet: `learning`."""
 

@@ -92,6 +92,7 @@ class Capture:
     ) -> None:
         self.mailbox = Mailbox()
         self.attention = Attention(room=self.mailbox.room)
+        self.attention.keyframes_will_do = set(camera.roles) == {"face"}
         self._camera = camera
         self._clock = clock
         self._progress = progress
@@ -183,6 +184,8 @@ class Capture:
             self.attention.note()
             if asleep:  # it comes again in its turn, once the pictures before it have been seen
                 return
+        elif not asleep and self._stillness.is_worth_a_look(frame.t_mono_ns):
+            still = False
         self._deliver(replace(frame, still=still), asleep=asleep)
 
     def _deliver(self, frame: Frame, *, asleep: bool) -> None:

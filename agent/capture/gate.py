@@ -136,7 +136,8 @@ class PacketGate:
         thresholds = [baseline.threshold for baseline in self._blocks.values()]
         known = [each for each in thresholds if each is not None]
         keyframe = self._keyframes.middle
-        if not known or keyframe is None or len(known) < len(thresholds):
+        # A block that a hiccup of the network has made, and that never comes again, does not count.
+        if keyframe is None or 2 * len(known) <= len(thresholds):
             if self._quiet_s >= _GIVE_UP_S and not known:
                 self._tells = False
             return
@@ -160,7 +161,7 @@ class _Baseline:
 
     def learn(self, value: float, t_ns: int) -> None:
         self._samples.append((t_ns, value))
-        while self._samples[0][0] < t_ns - _OLD_S * _NS:
+        while len(self._samples) > _LEAST_SAMPLES and self._samples[0][0] < t_ns - _OLD_S * _NS:
             self._samples.popleft()
         if len(self._samples) < _LEAST_SAMPLES:
             self.middle = self.threshold = None

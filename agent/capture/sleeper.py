@@ -30,6 +30,9 @@ HEARTBEAT_S = 30.0
 costs 10 ms, so this adds a third of a millisecond a second to the 0.9 of taking packets apart."""
 SPARSE_S = 1.5
 """Where sizes tell nothing, keyframes are looked at, no two closer than this."""
+_LONG_S = 6.0
+"""With keyframes further apart than this, a wake has too much to decode before it shows anything:
+the stream would be taken for damaged."""
 _FAR_S = 2.2
 """... and if they lie further apart, whoever walks through between two would be missed: awake."""
 QUIET_S = 10.0
@@ -63,6 +66,7 @@ class Sleeper:
         self._todo: deque[AccessUnit] = deque()
         self._waiting: deque[Taken] = deque()
         self._catch_up: _CatchUp | None = None
+        self._is_too_large = False  # to keep what a wake would need
         self._after_ns = 0  # pictures taken until then have been handed on
         self._slept_ns = self._looked_ns = self._departed_ns = self._pictured_ns = 0
 
@@ -103,8 +107,13 @@ class Sleeper:
     def _choose_mode(self, attention: Attention) -> None:
         apart_s, tells = self._gate.keyframes_apart_s, self._gate.tells
         if tells is None or apart_s is None:
+            attention.mode = "learning"
             return
-        mode = "sizes" if tells else "keyframes" if apart_s <= _FAR_S else "awake"
+        mode = "awake"
+        if tells and apart_s <= _LONG_S and not self._is_too_large:
+            mode = "sizes"
+        elif not tells and apart_s <= _FAR_S and not self._is_too_large:
+            mode = "keyframes" if attention.keyframes_will_do else "awake"
         if mode != attention.mode:
             log.info("camera %s: %s", self._camera_id, _SAID[mode])
         attention.mode = mode
@@ -128,8 +137,10 @@ class Sleeper:
 
     def _must_wake(self, sign: Sign, attention: Attention) -> bool:
         noted = attention.seen_ns > self._slept_ns
-        full = self._kept.size_bytes > KEPT_BYTES // 2
-        return sign is Sign.WAKE or noted or full or attention.mode == "awake"
+        if self._kept.size_bytes > KEPT_BYTES // 2:
+            self._is_too_large = True  # or it would wake and sleep in turn
+            attention.mode = "awake"
+        return sign is Sign.WAKE or noted or attention.mode in ("awake", "learning")
 
     def _wake(self, unit: AccessUnit, attention: Attention) -> None:
         self._after_ns = max(self._after_ns, unit.taken_ns - round(LOOKBACK_S * _NS))
@@ -174,8 +185,17 @@ class Sleeper:
                 self._catch_up = attention.after_ns = None
                 return
             if self._catch_up and attention.now_ns() >= until_ns:
+                if self._catch_up.is_overdue:
+                    self._jump()
                 return
             self._decode(self._todo.popleft())
+
+    def _jump(self) -> None:
+        """This machine decodes no faster than pictures come: on with the last keyframe."""
+        last_ns = self._todo[-1].taken_ns
+        self._decoder = self._new_decoder()
+        self._todo = deque(self._kept.since(last_ns))
+        self._catch_up = None
 
     def _decode(self, unit: AccessUnit) -> None:
         assert self._decoder is not None
@@ -196,6 +216,14 @@ class _CatchUp:
         self._attention = attention
         self._began: tuple[int, int] | None = None  # when, and how far behind
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the present should have been reached long ago."""
+        if self._began is None:
+            return False
+        began_ns, behind_ns = self._began
+        return self._attention.now_ns() - began_ns > 4 * behind_ns
+
     def must_skip(self, taken_ns: int) -> bool:
         now_ns = self._attention.now_ns()
         if self._began is None:
@@ -214,6 +242,6 @@ _SAID = {
     "sizes": "sleeps while the sizes of its coded pictures stay as they are",
     "keyframes": "the sizes of its coded pictures tell nothing (CBR, or much noise): looks at"
     " keyframes while idle; set it to VBR to save a tenth of a core",
-    "awake": "the sizes of its coded pictures tell nothing (CBR, or much noise) and its keyframes"
-    " lie too far apart: decodes all; set it to VBR, or to a keyframe every 1 to 2 s",
+    "awake": "decodes all: the sizes of its pictures tell nothing (CBR, or much noise), or its"
+    " keyframes lie too far apart; set it to VBR, and to a keyframe every 1 to 2 s",
 }

@@ -40,6 +40,7 @@ _USUAL_S = 10.0  # the usual follows the picture this fast
 _PARKED_S = 30.0  # and what stands in it: a parked car is usual after a minute or two
 _RESTLESS_S = 60.0
 _RESTLESS_SHARE = 0.1  # changed for more than this share of a minute, with nothing found there
+_SHOWN_S = 1.0
 _MOST_RESTLESS = 0.3  # of the picture: where more is restless, as in a downpour, all is looked at
 # Minutes stand left of the seconds that give a clock away, and tick too seldom to do so themselves.
 _CLOCK_KERNEL = np.ones((3, 41), np.uint8)
@@ -53,8 +54,8 @@ class Stillness:
         self._restless: _Floats = np.zeros((0, 0), np.float32)
         self._before: Image | None = None
         self._speckle_px = 0.0
-        self._looked_ns = self._moved_ns = 0
-        self._still = False
+        self._looked_ns = self._moved_ns = self._shown_ns = 0
+        self._still = self._is_hidden = False
 
     def look(self, picture: Picture, t_ns: int, *, found: bool) -> bool:
         """Whether nothing moves; where something is `found`, that place is not called restless."""
@@ -71,11 +72,22 @@ class Stillness:
         self._still = t_ns - self._moved_ns >= _HELD_S * _NS
         return self._still
 
+    def is_worth_a_look(self, t_ns: int) -> bool:
+        """Whether something moves where things always move: somebody may come there too.
+
+        Once a second, and no reason to stay awake: it mostly is the clock.
+        """
+        if not self._is_hidden or t_ns - self._shown_ns < _SHOWN_S * _NS:
+            return False
+        self._shown_ns = t_ns
+        return True
+
     def _begin(self, now: _Floats, t_ns: int) -> None:
         self._usual = now
         self._restless = np.zeros_like(now)
         self._before = None
-        self._moved_ns = t_ns
+        self._is_hidden = False
+        self._moved_ns = self._shown_ns = t_ns
         self._still = False
 
     def _moves(self, now: _Floats, since_s: float, *, found: bool) -> bool:
@@ -88,13 +100,15 @@ class Stillness:
         share = cv2.countNonZero(changed) / changed.size
         before, self._before = self._before, changed
         if share > _LIGHT_SHARE:
-            self._usual, self._before = now, None
-            return False
+            self._usual, self._before, self._is_hidden = now, None, False
+            return since_s >= _PAIRED_S  # after a pause it may as well be a lorry
+        self._is_hidden = False
         restless = self._restless > _RESTLESS_SHARE
         self._learn(now, changed, since_s, found=found)
         if restless.any():
             masked = cv2.dilate(restless.view(np.uint8), _CLOCK_KERNEL)
             if cv2.countNonZero(masked) <= _MOST_RESTLESS * masked.size:
+                self._is_hidden = bool((changed & masked).any())
                 changed = np.where(masked, np.uint8(0), changed)
         if before is not None and since_s < _PAIRED_S:
             nearby = cv2.dilate(before, np.ones((7, 7), np.uint8))

@@ -56,7 +56,7 @@ class Fleet:
                 }
                 for model, row in models.items()
             }
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             self.unreadable += 1
             return
         name = f"{site}/{box}"

@@ -33,15 +33,18 @@ class BoxModels:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Two updates at once would build one slot together; UpdateError for the second."""
-        self.ota.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.ota / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UpdateError(
-                    "another update runs on this box; wait for it", why="busy"
-                ) from None
-            yield
+        try:
+            self.ota.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (self.ota / "lock").open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    raise UpdateError(
+                        "another update runs on this box; wait for it", why="busy"
+                    ) from None
+                yield
+        except OSError as error:  # no room, no right: never a reason for the daemon to end
+            raise UpdateError(f"{self.ota}: {error}", why="disk") from error
 
     def memory(self) -> Memory:
         """What the box must not forget, as it is on the disk now."""

@@ -179,8 +179,11 @@ class Outbox:
         receipts = self._receipts.get(broker)
         if receipts is None or self._streams.get(broker) != st:
             return None
-        is_stuck = receipts.hear(to, self._mono_ms())
         with self._transaction(durable=False) as db:
+            given = db.execute("SELECT next_sq FROM stream WHERE broker = ?", (broker,)).fetchone()
+            if given is None or to >= given[0]:  # nobody has what was never numbered
+                return None
+            is_stuck = receipts.hear(to, self._mono_ms())
             freed = db.execute(
                 "UPDATE delivery SET state = 3, settled_ms = ?"
                 " WHERE broker = ? AND state = -1 AND state < 3 AND sq <= ?",

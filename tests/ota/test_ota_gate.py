@@ -16,7 +16,7 @@ from agent.infer.package import find_package, read_card
 from agent.ota import gate
 
 FACE = Path(__file__).parents[2] / "models" / "face"
-VERSION = "0.6.0"
+VERSION = read_card(FACE).version
 
 
 def of(slower_percent: int):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.infer.package import read_card
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "deploy" / "KEYS.md").read_text("utf-8")
@@ -57,8 +58,9 @@ def test_page_can_be_walked_through(tmp_path, monkeypatch, capsys):
         code = main(words[1:])
         said[verb] = capsys.readouterr()
         assert code == 0, (line, said[verb])
-    assert "face 0.6.0  on trial" in said["apply"].out
-    assert "face 0.6.0  ok" in said["verify"].out
+    version = read_card(ROOT / "models" / "face").version
+    assert f"face {version}  on trial" in said["apply"].out
+    assert f"face {version}  ok" in said["verify"].out
     assert said["rollback"].out == "active: the installed models\n"
     assert main(["ota", "apply", "stick/models.ota", "--state", "state"]) == 1
     assert "REFUSED: refused before: rolled back" in capsys.readouterr().out
