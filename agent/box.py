@@ -18,12 +18,14 @@ from agent.config.disclosure import disclose
 from agent.config.model import BrokerConfig, CameraConfig, Config
 from agent.config.sending import wants
 from agent.errors import StoreError
+from agent.evidence.album import Album
 from agent.health import CpuMeter, disk_free_percent, rss_mb, temperature_c, throttled
 from agent.hotlist.shelf import News, Shelf
 from agent.kinds import CLOCK, LOST, TAKEN_OVER, WHY_LIMIT_CHARS
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import OutboxWriter
-from agent.pipeline import FPS, CameraPipeline, Eyes, Pace
+from agent.pipeline import FPS, CameraPipeline, Eyes, Keeping, Pace
+from agent.privacy.picture import picture_of
 from agent.privacy.privacy import Privacy
 from agent.privacy.pseudonyms import Pseudonyms
 from agent.proving import Beside, Proving
@@ -59,10 +61,13 @@ CLOCK_FILE = "clock.json"
 
 UPDATES = "ota/memory.json"
 
+EVIDENCE = "evidence"
+
 _HEALTH_EVERY_S = 60.0
 _HOTLISTS_EVERY_S = 60.0
 _ABOUT_EVERY_S = 86_400.0
 _LOSSES_EVERY_S = 60.0
+_LATEST_S = 60.0  # a picture older than this is not what the camera sees
 _IN_MEMORY_S = 3.0  # what was said before the clock was set is on the disk by then
 _DISK_FREE_PERCENT = 3.0  # with less, the disk is nearly full
 _VERSION_CHARS = 40
@@ -88,8 +93,10 @@ class CameraLoop:
         pulse: Pulse,
         plates: PlatePolicy | None = None,
         beside: Beside | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
         self.camera = camera
+        self.latest: Frame | None = None
         self.detect_ms = 0.0  # of the frame looked at last
         self.frames = 0
         self._beats = f"capture {camera.camera_id}", f"camera {camera.camera_id}"
@@ -100,6 +107,7 @@ class CameraLoop:
         self._pulse = pulse
         self._plates = plates
         self._beside = beside
+        self._keeping = keeping
         self._ids = UlidMaker(random.SystemRandom())
         self._why = "restart"
         self._awake_s = 0.0
@@ -148,6 +156,7 @@ class CameraLoop:
             plates=self._plates,
             watch=eyes.watch(self.camera),
             on_reading=self._beside.heard_reading if self._beside else lambda reading: None,
+            keeping=self._keeping,
         )
         try:
             self._watch(stop, pipeline, eyes, writer)
@@ -167,6 +176,7 @@ class CameraLoop:
                 with_these = (*eyes.of(self.camera), eyes.watch(self.camera))
                 for message in pipeline.look_with(*with_these, self._clock.now()):
                     writer.submit(message)
+            self.latest = frame or self.latest
             if frame is None:
                 at = self._clock.now()
                 lost = self._why_lost(at)
@@ -231,6 +241,12 @@ class Box:
         self.hotlists = Shelf(config.hotlists.values(), state / HOTLISTS)
         self._plates = PlatePolicy(in_force=self.hotlists.in_force, pseudonyms=pseudonyms)
         self._ids = UlidMaker(random.SystemRandom())
+        kept = config.evidence
+        self._album = (
+            Album(state / EVIDENCE, keep_s=kept.keep_s, max_bytes=kept.max_bytes)
+            if kept.kinds
+            else None
+        )
         self.outbox = Outbox(
             state / OUTBOX,
             {name: _taker(config, broker) for name, broker in config.brokers.items()},
@@ -282,6 +298,8 @@ class Box:
         self._look_at_disk()
         self._salvage()
         self._look_at_updates()
+        if self._album is not None:
+            self._album.tidy(self._clock.now().mono_ns)
         if now_s >= self._losses_due_s:
             self._losses_due_s = now_s + _LOSSES_EVERY_S
             self._tell_losses()
@@ -449,6 +467,9 @@ class Box:
         self.writer.submit(self._privacy.event(event))
 
     def _camera(self, camera: CameraConfig) -> CameraLoop:
+        keeping = None
+        if self._album is not None:
+            keeping = Keeping(kinds=frozenset(self.config.evidence.kinds), add=self._album.add)
         return CameraLoop(
             camera,
             eyes=self.eyes,
@@ -457,11 +478,15 @@ class Box:
             pulse=self.pulse,
             plates=self._plates,
             beside=self.proving.beside(camera),
+            keeping=keeping,
         )
 
     def _publisher(self, broker: BrokerConfig) -> Publisher:
         name = f"publish {broker.broker_id}"
+        pictures: list[Message] = []
         acts: dict[str, Act] = {
+            "snapshot": lambda _, request: self._snapshot(request, pictures),
+            "evidence": lambda _, request: self._evidence(request, pictures),
             "resend": self._resend,
             "restart": self._restart,
             "update": self._update,
@@ -470,9 +495,11 @@ class Box:
         may = {command: acts[command] for command in broker.commands if command in acts}
         commands = Commands(may, self._clock, self._record)
 
-        def obey(command: Command) -> Message | None:
+        def obey(command: Command) -> list[Message]:
             reply = commands.obey(command)
-            return None if reply is None else self._privacy.reply(reply)
+            answers = [*pictures, self._privacy.reply(reply)] if reply is not None else []
+            pictures.clear()
+            return answers
 
         return Publisher(
             broker,
@@ -502,6 +529,26 @@ class Box:
         except StoreError:  # told by the writer
             return Outcome(why="disk")
         return Outcome(why="other-stream") if count is None else Outcome(count=count)
+
+    def _snapshot(self, request: Mapping[str, Any], pictures: list[Message]) -> Outcome:
+        camera, now = self.cameras.get(str(request.get("cam"))), self._clock.now()
+        if camera is None:
+            return Outcome(why="no-camera")
+        frame = camera.latest
+        if frame is None or now.mono_ns - frame.t_mono_ns > _LATEST_S * 1e9:
+            return Outcome(why="no-picture")
+        return self._picture(self._ids(now.utc_ms), picture_of(frame), pictures)
+
+    def _evidence(self, request: Mapping[str, Any], pictures: list[Message]) -> Outcome:
+        event_id = str(request.get("id"))
+        jpeg = self._album.get(event_id) if self._album is not None else None
+        if jpeg is None:
+            return Outcome(why="no-picture")
+        return self._picture(event_id, jpeg, pictures)
+
+    def _picture(self, event_id: str, jpeg: bytes, pictures: list[Message]) -> Outcome:
+        pictures.append(self._privacy.evidence(event_id, jpeg))
+        return Outcome(event_id=event_id)
 
     def _seen(self, command: Command, said: Mapping[str, Any]) -> Outcome:
         found = seen_number(said)

@@ -31,6 +31,7 @@ class Outcome:
 
     why: str | None = None
     count: int | None = None
+    event_id: str | None = None
 
 
 SEEN = "seen"
@@ -147,4 +148,5 @@ def _reply(command: Command, request: Mapping[str, Any], outcome: Outcome) -> Re
         code=0 if outcome.why is None else 1,
         why=outcome.why,
         count=outcome.count,
+        event_id=outcome.event_id,
     )

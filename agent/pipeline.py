@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import Protocol
 
 from agent.capture.synthetic import SyntheticScene
 from agent.config.model import CameraConfig, InferConfig
+from agent.config.sending import HIT
 from agent.detect.detector import Detector as ModelDetector
 from agent.detect.motion import MotionFinder
 from agent.infer.model import Model, open_model
 from agent.infer.package import find_package
 from agent.plates.watch import PlateWatch
+from agent.privacy.picture import picture_of
 from agent.privacy.privacy import Privacy
 from agent.records import (
     Box,
@@ -23,6 +26,7 @@ from agent.records import (
     Frame,
     Message,
     Moment,
+    Phase,
     PlateReading,
     Track,
     TrackState,
@@ -37,6 +41,7 @@ FPS = 10.0
 _JITTER_NS = 15_000_000
 
 _READ_NS = 10_000_000_000  # so long the plate of who has just stopped is looked at
+_VIEWS = 4  # decoded pictures that are held for hits: the search for one takes a few frames
 
 _HEAD_SHARE = 0.3  # of a person's height: head and shoulders, with room for a tilted camera
 
@@ -149,10 +154,19 @@ class Seen:
     rest_ms: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """Of which kinds of events a picture is kept, and where it goes: id, JPEG, monotonic ns."""
+
+    kinds: frozenset[str]
+    add: Callable[[str, bytes, int], None]
+
+
 class CameraPipeline:
     """Frame -> detections -> tracks -> plates -> events -> messages; one camera, not thread-safe.
 
-    `on_reading` is shown each plate as it is read; it is for development, plates do not leave.
+    A masked picture of some events goes to `keeping`. `on_reading` is shown each plate as it is
+    read; it is for development, plates do not leave.
     """
 
     def __init__(
@@ -166,11 +180,14 @@ class CameraPipeline:
         plates: PlatePolicy | None = None,
         watch: PlateWatch | None = None,
         on_reading: Callable[[PlateReading], None] = lambda reading: None,
+        keeping: Keeping | None = None,
     ) -> None:
         self._detectors = detectors
         self._motion = motion
         self._watch = watch
         self._on_reading = on_reading
+        self._keeping = keeping
+        self._views: OrderedDict[tuple[int, Box], tuple[Frame, Sequence[Detection]]] = OrderedDict()
         self._tracker = Tracker()
         self._rules = CameraRules(camera, ids, plates)
         self._privacy = privacy
@@ -193,7 +210,11 @@ class CameraPipeline:
         at = Moment(mono_ns=frame.t_mono_ns, utc_ms=frame.t_utc_ms, synced=frame.clock_synced)
         self._tracks = self._tracker.update(detections, frame.t_mono_ns)
         readings = self._watch.update(frame, self._tracks) if self._watch else []
-        messages = self._out(self._told(readings, at))
+        events = self._told(readings, at)
+        if self._keeping is not None:
+            self._remember(frame, detections, readings)
+            self._keep(self._keeping, events, frame)
+        messages = self._out(events)
         return Seen(
             detections=detections,
             tracks=self._tracks,
@@ -254,6 +275,31 @@ class CameraPipeline:
         for reading in readings:
             self._on_reading(reading)
         return self._rules.update(self._tracks, at, readings)
+
+    def _remember(
+        self, frame: Frame, detections: Sequence[Detection], readings: Sequence[PlateReading]
+    ) -> None:
+        """The frames in which a plate was read for sure: its hit is told some pictures later."""
+        seen = {each.track_id for each in self._tracks if each.last_mono_ns == frame.t_mono_ns}
+        for reading in readings:
+            if reading.track_id in seen:
+                self._views[frame.t_mono_ns, reading.box] = frame, detections
+        while len(self._views) > _VIEWS:
+            self._views.popitem(last=False)
+
+    def _keep(self, keeping: Keeping, events: Iterable[Event], frame: Frame) -> None:
+        for event in events:
+            if event.kind not in keeping.kinds or event.phase not in (Phase.START, Phase.ONCE):
+                continue
+            view, plate = frame, None
+            detections: Sequence[Detection] = ()
+            if event.kind == HIT and event.box is not None:
+                # Without the very frame the place may show another car's plate by now: none then.
+                known = self._views.get((event.at.mono_ns, event.box))
+                if known is not None:
+                    (view, detections), plate = known, event.box
+            jpeg = picture_of(view, plate, detections)
+            keeping.add(event.event_id, jpeg, view.t_mono_ns)
 
     def _out(self, events: Iterable[Event]) -> list[Message]:
         return [self._privacy.event(event) for event in events]

@@ -333,6 +333,7 @@ class Reply:
     code: int
     why: str | None = None
     count: int | None = None
+    event_id: str | None = None  # under which a picture comes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

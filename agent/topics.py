@@ -14,7 +14,7 @@ ROOT = "sm/1/{site}/{box}"
 COMMANDS = ("snapshot", "evidence", "feedback", "resend", "seen", "update", "doctor", "restart")
 """What a box may be asked; it obeys those that its configuration lists."""
 
-OBEYED = ("resend", "seen", "update", "restart")
+OBEYED = ("snapshot", "evidence", "resend", "seen", "update", "restart")
 """Those that this version knows how to obey."""
 
 _PLACE = {"site": "the mahalla, [a-z0-9-]{1,31}", "box": "the box, [a-z0-9-]{1,31}"}
@@ -127,6 +127,8 @@ _COMMAND = _object(
     st={"type": "string", "description": "resend, seen: the stream"},
     sq=_WHOLE | {"description": "seen: all up to this number are kept by the recorder"},
     to=_WHOLE | {"description": "resend: last number"},
+    cam={"type": "string", "description": "snapshot: the camera"},
+    id={"type": "string", "description": "evidence: the event"},
     **{"from": _WHOLE | {"description": "resend: first number"}},
 )
 
@@ -136,6 +138,7 @@ _REPLY = _object(
     rc={"type": "integer", "description": "0: done"},
     why={"type": "string", "description": "reason, where it was refused"},
     c=_WHOLE | {"description": "resend: how many of the numbers will come"},
+    id={"type": "string", "description": "snapshot, evidence: the picture is on evidence/ID"},
 )
 
 _ASKER = {"user": "the account that asks", "name": f"one of {', '.join(COMMANDS)}"}

@@ -12,7 +12,7 @@ from agent.config.values import spelled_duration
 from agent.kinds import KINDS_OF_EVENTS
 from agent.topics import OBEYED
 
-PICTURES = "none leave the box"
+NO_PICTURES = "none leave the box"
 NO_COMMANDS = "none"
 
 _NO_PLATES = "nothing: no camera reads plates"
@@ -54,7 +54,7 @@ def _disclosure(config: Config, broker: BrokerConfig) -> Disclosure:
         encrypted=_encryption(broker),
         events=events,
         state=tuple(name for name in sorted(STATE_CHANNELS) if wanted(broker, name)),
-        pictures=PICTURES,
+        pictures=_pictures(config, broker),
         faces=_FACES if any(kind.startswith("face.") for kind in events) else _NO_FACES,
         plates=_plates(config, broker, events),
         retention=(
@@ -63,6 +63,20 @@ def _disclosure(config: Config, broker: BrokerConfig) -> Disclosure:
         ),
         commands=", ".join(name for name in broker.commands if name in OBEYED) or NO_COMMANDS,
     )
+
+
+def _pictures(config: Config, broker: BrokerConfig) -> str:
+    """Who may ask for pictures, and what can be seen in them."""
+    said = []
+    if "snapshot" in broker.commands:
+        said.append("what a camera sees now, pixelated, when asked (snapshot)")
+    kept = config.evidence
+    if "evidence" in broker.commands and kept.kinds:
+        said.append(
+            f"of {', '.join(kept.kinds)} when asked (evidence), pixelated but for the plate of a"
+            f" hit; kept {spelled_duration(kept.keep_s)} at most"
+        )
+    return "; ".join(said) or NO_PICTURES
 
 
 def _events(config: Config, broker: BrokerConfig) -> dict[str, str]:

@@ -296,7 +296,6 @@ CONFIG = Table(
             name="evidence",
             kind=_EVIDENCE,
             doc="pictures kept for those who may ask",
-            active=False,
         ),
         Field(name="privacy", kind=_PRIVACY, doc="what leaves of plates"),
         Field(

@@ -20,6 +20,7 @@ from agent.kinds import (
     allowed_keys,
     missing_keys,
 )
+from agent.privacy.picture import PICTURE_LIMIT_BYTES
 from agent.privacy.pseudonyms import Pseudonyms
 from agent.records import (
     About,
@@ -202,7 +203,7 @@ class Privacy:
     def reply(self, reply: Reply) -> Message:
         """The answer to a command; it goes to who asked and is not kept."""
         content = {"rid": reply.request_id, "rc": reply.code}
-        content |= _known(why=reply.why, c=reply.count)
+        content |= _known(why=reply.why, c=reply.count, id=reply.event_id)
         return Message(
             channel=f"re/{reply.user}/{reply.name}",
             message_id="",
@@ -210,6 +211,21 @@ class Privacy:
             kind="reply",
             camera="_box",
             body=_compact(content),
+            priority=Priority.ALERT,
+            expiry_s=REPLY_EXPIRY_S,
+        )
+
+    def evidence(self, event_id: str, jpeg: bytes) -> Message:
+        """A masked picture, for whoever has asked; not kept."""
+        if len(jpeg) > PICTURE_LIMIT_BYTES:
+            raise ValueError(f"a picture of {len(jpeg)} bytes is over the limit")
+        return Message(
+            channel=f"evidence/{event_id}",
+            message_id="",
+            n=0,
+            kind="evidence",
+            camera="_box",
+            body=jpeg,
             priority=Priority.ALERT,
             expiry_s=REPLY_EXPIRY_S,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.clock import Clock
@@ -47,9 +47,10 @@ class Publisher:
     """Delivers one broker's rows of the outbox; `run` is the body of its thread.
 
     `status(up)` makes the status message, and the will from `status(False)`. `progress` is called
-    at least every second, also while a name is looked up or TLS is being agreed. `obey` answers a
-    command, or with None where it deserves no answer. `taken_over` is called, once an hour at the
-    most, when the broker says that somebody else has come as this box (MQTT 5 only).
+    at least every second, also while a name is looked up or TLS is being agreed. `obey` gives
+    what a command is answered with, in order; nothing where it deserves no answer.
+    `taken_over` is called, once an hour at the most, when the broker says that somebody else has
+    come as this box (MQTT 5 only).
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Publisher:
         clock: Clock,
         status: Callable[[bool], Message],
         progress: Callable[[], None] = lambda: None,
-        obey: Callable[[Command], Message | None] = lambda _: None,
+        obey: Callable[[Command], Sequence[Message]] = lambda _: (),
         taken_over: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
         patience: Patience | None = None,
@@ -205,12 +206,13 @@ class Publisher:
             if asked is None:
                 continue
             user, name = asked
-            reply = self._obey(
-                Command(broker=self._broker.broker_id, user=user, name=name, body=body)
-            )
-            if reply is not None:
-                where = reply_topic(self._site, self._box, reply.channel)
-                connection.publish(where, reply.body, qos=1, expiry_s=reply.expiry_s)
+            command = Command(broker=self._broker.broker_id, user=user, name=name, body=body)
+            for answer in self._obey(command):
+                where = reply_topic(self._site, self._box, answer.channel)
+                if connection.fits(where, answer.body):
+                    connection.publish(where, answer.body, qos=1, expiry_s=answer.expiry_s)
+                else:
+                    self._too_large(answer)
 
     def _say_state(self, connection: Connection) -> None:
         while self._unsent and connection.room > 0:

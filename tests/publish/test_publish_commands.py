@@ -17,7 +17,7 @@ def obeying(asked):
     def obey(command):
         asked.append(command)
         reply = Reply(user=command.user, name=command.name, request_id="r1", code=0)
-        return Privacy(SITE, BOX, "b00t1d").reply(reply)
+        return [Privacy(SITE, BOX, "b00t1d").reply(reply)]
 
     return obey
 

@@ -50,3 +50,23 @@ def test_box_sends_again_what_is_asked_for_and_restarts_and_no_more(tmp_path):
         "no restart for inspector-1",
         "restart for inspector-1",
     ]
+
+
+def test_pictures_come_masked_and_small_to_who_may_ask_for_them(tmp_path):
+    with Mosquitto(tmp_path) as broker, Listener(broker.port, f"{ROOT}/#") as ear:
+        more = "evidence: {kinds: [vehicle.line]}\n"
+        text = agent_yaml({"drawn": DRAWN}, broker.url, more)
+        text = text.replace(broker.url, f"{broker.url}, commands: [snapshot, evidence]")
+        with Agent(tmp_path, text) as agent:
+            agent.start()
+            event = ear.wait_for("/vehicle/line").json["id"]
+            assert ask(ear, "evidence", id=event)["id"] == event
+            shown = ask(ear, "snapshot", cam="drawn")["id"]
+            assert ask(ear, "snapshot", cam="none")["why"] == "no-camera"
+            assert ask(ear, "evidence", id="../agent.yaml")["why"] == "no-picture"
+            pictures = {h.topic: h.payload for h in ear.heard if "/evidence/" in h.topic}
+            assert agent.stop()[0] == 0
+    assert set(pictures) == {f"{ROOT}/evidence/{event}", f"{ROOT}/evidence/{shown}"}
+    for jpeg in pictures.values():
+        assert jpeg.startswith(b"\xff\xd8")
+        assert len(jpeg) <= 60_000
