@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -193,12 +194,8 @@ class CameraLoop:
         """One frame, looked at unless nothing moves in it and nothing is followed."""
         messages = pipeline.still(frame) if frame.still else None
         if messages is None:
-            try:
+            with self._beside.speaking() if self._beside else nullcontext():
                 seen = pipeline.frame(frame)
-            except Exception:
-                if self._beside:
-                    self._beside.failed()
-                raise
             messages = list(seen.messages)
             self.frames += 1
             self.detect_ms = seen.detect_ms
@@ -524,11 +521,7 @@ class Box:
         asked = asked_range(request)
         if asked is None:
             return Outcome(why="bad-range")
-        try:
-            count = self.outbox.send_again(command.broker, *asked)
-        except StoreError:  # told by the writer
-            return Outcome(why="disk")
-        return Outcome(why="other-stream") if count is None else Outcome(count=count)
+        return _counted(lambda: self.outbox.send_again(command.broker, *asked))
 
     def _snapshot(self, request: Mapping[str, Any], pictures: list[Message]) -> Outcome:
         camera, now = self.cameras.get(str(request.get("cam"))), self._clock.now()
@@ -554,11 +547,7 @@ class Box:
         found = seen_number(said)
         if found is None:
             return Outcome(why="bad-number")
-        try:
-            count = self.outbox.seen(command.broker, *found)
-        except StoreError:  # told by the writer
-            return Outcome(why="disk")
-        return Outcome(why="other-stream") if count is None else Outcome(count=count)
+        return _counted(lambda: self.outbox.seen(command.broker, *found))
 
     def _update(self, _command: Command, _request: Mapping[str, Any]) -> Outcome:
         """The service that fetches waits for this file to change (systemd/mahalla-ota.path)."""
@@ -611,6 +600,15 @@ def _taker(config: Config, broker: BrokerConfig) -> Callable[[Message], bool]:
         return own and wants(config, broker, message.kind, message.hotlist)
 
     return takes
+
+
+def _counted(act: Callable[[], int | None]) -> Outcome:
+    """Of how many rows the outbox took note; none where the numbers are of another stream."""
+    try:
+        count = act()
+    except StoreError:  # told by the writer
+        return Outcome(why="disk")
+    return Outcome(why="other-stream") if count is None else Outcome(count=count)
 
 
 def _signed_ms(memory: Path) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from agent.config.disclosure import Disclosure, disclose
 from agent.config.load import check, place_of
@@ -23,6 +23,7 @@ from agent.errors import ConfigError, HotlistError, ModelError
 
 OK, PROBLEM_FOUND, WRONG_USAGE = 0, 1, 2
 
+_Facts: TypeAlias = dict[str, Any]
 _SERVICE_USER = "mahalla"
 _LINE_KINDS = frozenset({"vehicle.line", "person.line"})
 
@@ -49,32 +50,36 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"mahalla check: {error}", file=sys.stderr)
         return WRONG_USAGE
+    hotlists = [_hotlist_facts(each) for each in config.hotlists.values()] if config else []
     if config is not None:
-        problems = [*problems, *_in_practice(args.config, config)]
+        problems = [*problems, *_in_practice(args.config, config, hotlists)]
     _tell_root()
     if args.json:
-        print(_as_json(config, problems))
+        print(_as_json(config, problems, hotlists))
     else:
-        for line in _as_text(config, problems):
+        for line in _as_text(config, problems, hotlists):
             print(line)
     return PROBLEM_FOUND if config is None else OK
 
 
-def _in_practice(path: Path, config: Config) -> Iterator[Problem]:
+def _in_practice(path: Path, config: Config, hotlists: list[_Facts]) -> Iterator[Problem]:
     """What is right as it is written, and would not work: lists not in force, models not there."""
     from agent.infer.package import find_package
-    from agent.pipeline import tasks_of
+    from agent.infer.tasks import tasks_of
 
-    for hotlist in config.hotlists.values():
-        facts = _hotlist_facts(hotlist)
-        if not facts["ok"] and hotlist.file.exists():  # a missing file is a problem already
-            yield _warning(path, ("hotlists", hotlist.name, "file"), facts["state"])
+    for facts in hotlists:
+        name = facts["hotlist"]
+        if not facts["ok"] and config.hotlists[name].file.exists():  # else it is a problem already
+            yield _warning(path, ("hotlists", name, "file"), facts["state"])
+    needed_by: dict[str, str] = {}
     for camera in config.cameras.values():
         for task in sorted(tasks_of(camera)):
-            try:
-                find_package(task)
-            except ModelError as error:
-                yield _warning(path, ("cameras", camera.camera_id, "role"), str(error))
+            needed_by.setdefault(task, camera.camera_id)
+    for task, camera_id in needed_by.items():
+        try:
+            find_package(task)
+        except ModelError as error:
+            yield _warning(path, ("cameras", camera_id, "role"), str(error))
 
 
 def _warning(path: Path, keys: tuple[str, ...], what: str) -> Problem:
@@ -107,17 +112,19 @@ def _exists(user: str) -> bool:
     return True
 
 
-def _as_json(config: Config | None, problems: list[Problem]) -> str:
+def _as_json(config: Config | None, problems: list[Problem], hotlists: list[_Facts]) -> str:
     content = {
         "problems": [asdict(problem) for problem in problems],
         "cameras": [_camera_facts(camera) for camera in config.cameras.values()] if config else [],
-        "hotlists": [_hotlist_facts(each) for each in config.hotlists.values()] if config else [],
+        "hotlists": hotlists,
         "sends": [each.facts() for each in disclose(config)] if config else [],
     }
     return json.dumps(content, ensure_ascii=False, indent=2)
 
 
-def _as_text(config: Config | None, problems: list[Problem]) -> Iterator[str]:
+def _as_text(
+    config: Config | None, problems: list[Problem], hotlists: list[_Facts]
+) -> Iterator[str]:
     yield from map(str, problems)
     if config is None:
         return
@@ -128,13 +135,12 @@ def _as_text(config: Config | None, problems: list[Problem]) -> Iterator[str]:
     width = max(map(len, config.cameras))
     for camera in config.cameras.values():
         yield f"  {camera.camera_id:<{width}}  {_camera_line(camera)}"
-    if config.hotlists:
+    if hotlists:
         yield ""
         yield f"Hotlists of {config.site}/{config.box}"
         yield ""
-    for hotlist in config.hotlists.values():
-        facts = _hotlist_facts(hotlist)
-        yield f"  {hotlist.name}  to {', '.join(hotlist.send)}; {facts['state']}"
+    for facts in hotlists:
+        yield f"  {facts['hotlist']}  to {', '.join(facts['send'])}; {facts['state']}"
     yield ""
     yield f"What {config.site}/{config.box} sends"
     for each in disclose(config):
@@ -152,7 +158,7 @@ def _camera_facts(camera: CameraConfig) -> dict[str, Any]:
     }
 
 
-def _hotlist_facts(hotlist: HotlistConfig) -> dict[str, Any]:
+def _hotlist_facts(hotlist: HotlistConfig) -> _Facts:
     """What would become of the file if the box looked at it now."""
     from agent.hotlist.opening import open_hotlist
 

@@ -16,6 +16,7 @@ from agent.detect.detector import Detector as ModelDetector
 from agent.detect.motion import MotionFinder
 from agent.infer.model import Model, open_model
 from agent.infer.package import find_package
+from agent.infer.tasks import SYNTHETIC, tasks_of
 from agent.plates.watch import PlateWatch
 from agent.privacy.picture import picture_of
 from agent.privacy.privacy import Privacy
@@ -45,14 +46,9 @@ _VIEWS = 4  # decoded pictures that are held for hits: the search for one takes 
 
 _HEAD_SHARE = 0.3  # of a person's height: head and shoulders, with room for a tilted camera
 
-_TASKS = {"face": ("face",), "traffic": ("object",), "plate": ("object", "plate", "plate-text")}
-"""Models that a camera of each role needs; a plate is looked for on a vehicle."""
-
 # Objects first: the heads of the persons are where small faces are looked for.
 _DETECTED = ("object", "face")
 """Tasks that look at every frame; the others look at plates, see `PlateWatch`."""
-
-_SYNTHETIC = "synthetic:"
 
 
 class Detector(Protocol):
@@ -92,8 +88,8 @@ class Eyes:
 
     def of(self, camera: CameraConfig) -> tuple[Sequence[Detector], Motion | None]:
         """What looks at one camera's frames; nothing of it may be shared between cameras."""
-        if camera.source.startswith(_SYNTHETIC):
-            return [TruthDetector(camera.source.removeprefix(_SYNTHETIC))], None
+        if camera.source.startswith(SYNTHETIC):
+            return [TruthDetector(camera.source.removeprefix(SYNTHETIC))], None
         tasks = tasks_of(camera)
         detectors = [ModelDetector(self.models[task]) for task in _DETECTED if task in tasks]
         return detectors, MotionFinder()
@@ -116,13 +112,6 @@ class TruthDetector:
 
     def detect(self, frame: Frame, look_at: Sequence[Box] = ()) -> list[Detection]:
         return self._scene.truth((frame.seq - 1) / self._scene.fps)
-
-
-def tasks_of(camera: CameraConfig) -> set[str]:
-    """Of the models that it needs."""
-    if camera.source.startswith(_SYNTHETIC):
-        return set()
-    return {task for role in camera.roles for task in _TASKS[role]}
 
 
 class Pace:

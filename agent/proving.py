@@ -12,7 +12,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -97,10 +98,17 @@ class Beside:
         elif since_s > 0:
             self._look(stage, frame, kinds, seen)
 
-    def failed(self) -> None:
-        """The pipeline that speaks for the box has raised; its loop begins anew."""
-        with self._lock:
-            self._heard.errors += 1
+    @contextmanager
+    def speaking(self) -> Iterator[None]:
+        """The pipeline that speaks for the box looks; what it raises counts against its models."""
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            if not done:
+                with self._lock:
+                    self._heard.errors += 1
 
     def heard_reading(self, reading: PlateReading) -> None:
         """A plate of the pipeline that speaks for the box."""

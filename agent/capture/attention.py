@@ -20,6 +20,7 @@ class Attention:
         *,
         room: Callable[[float], bool] = lambda seconds: True,
         now_ns: Callable[[], int] = time.monotonic_ns,
+        keyframes_will_do: bool = True,
     ) -> None:
         self.room = room
         self.now_ns = now_ns
@@ -31,7 +32,7 @@ class Attention:
         """Being awake costs decoding: the source sleeps by itself."""
         self.after_ns: int | None = None
         """While asleep or catching up: all frames to come were taken after this."""
-        self.keyframes_will_do = True
+        self.keyframes_will_do = keyframes_will_do
         """Nobody crosses the picture between two keyframes: people on foot do not, vehicles do."""
         self.mode = "learning"
         """How it sleeps: by `sizes` or `keyframes`; not at all: `awake`; not yet: `learning`."""

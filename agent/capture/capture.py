@@ -91,8 +91,9 @@ class Capture:
         rng: Callable[[], float] = random.random,
     ) -> None:
         self.mailbox = Mailbox()
-        self.attention = Attention(room=self.mailbox.room)
-        self.attention.keyframes_will_do = set(camera.roles) == {"face"}
+        self.attention = Attention(
+            room=self.mailbox.room, keyframes_will_do=set(camera.roles) == {"face"}
+        )
         self._camera = camera
         self._clock = clock
         self._progress = progress

@@ -204,31 +204,13 @@ class Privacy:
         """The answer to a command; it goes to who asked and is not kept."""
         content = {"rid": reply.request_id, "rc": reply.code}
         content |= _known(why=reply.why, c=reply.count, id=reply.event_id)
-        return Message(
-            channel=f"re/{reply.user}/{reply.name}",
-            message_id="",
-            n=0,
-            kind="reply",
-            camera="_box",
-            body=_compact(content),
-            priority=Priority.ALERT,
-            expiry_s=REPLY_EXPIRY_S,
-        )
+        return _answer("reply", f"re/{reply.user}/{reply.name}", _compact(content))
 
     def evidence(self, event_id: str, jpeg: bytes) -> Message:
         """A masked picture, for whoever has asked; not kept."""
         if len(jpeg) > PICTURE_LIMIT_BYTES:
             raise ValueError(f"a picture of {len(jpeg)} bytes is over the limit")
-        return Message(
-            channel=f"evidence/{event_id}",
-            message_id="",
-            n=0,
-            kind="evidence",
-            camera="_box",
-            body=jpeg,
-            priority=Priority.ALERT,
-            expiry_s=REPLY_EXPIRY_S,
-        )
+        return _answer("evidence", f"evidence/{event_id}", jpeg)
 
     @staticmethod
     def _state(channel: str, content: Mapping[str, Any]) -> Message:
@@ -243,6 +225,20 @@ class Privacy:
             expiry_s=0,  # the newest stands until the next
             retain=True,
         )
+
+
+def _answer(kind: str, channel: str, body: bytes) -> Message:
+    """To who asked, and not kept."""
+    return Message(
+        channel=channel,
+        message_id="",
+        n=0,
+        kind=kind,
+        camera="_box",
+        body=body,
+        priority=Priority.ALERT,
+        expiry_s=REPLY_EXPIRY_S,
+    )
 
 
 def _check_keys(content: Mapping[str, Any]) -> None:

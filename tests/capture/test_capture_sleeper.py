@@ -29,10 +29,10 @@ class CountedDecoder(Decoder):
 class Looker:
     """Feeds a sleeper in the time of its units, and looks as `Capture` does."""
 
-    def __init__(self, codec="libx264", *, room=lambda seconds: True):
+    def __init__(self, codec="libx264", *, room=lambda seconds: True, **attention):
         CountedDecoder.opened = CountedDecoder.units = 0
         self.now_ns = 0
-        self.attention = Attention(room=room, now_ns=lambda: self.now_ns)
+        self.attention = Attention(room=room, now_ns=lambda: self.now_ns, **attention)
         name = "h264" if codec == "libx264" else "hevc"
         self.sleeper = Sleeper("gate", lambda: CountedDecoder(name), self.attention)
         self.stillness = Stillness()
@@ -125,6 +125,13 @@ def test_sleeper_in_keyframe_mode_looks_at_one_of_every_second(at_rest):
     gaps_s = [after - before for before, after in itertools.pairwise(looker.looks_s)]
     assert gaps_s
     assert all(SPARSE_S <= gap_s <= LOOKBACK_S for gap_s in gaps_s)
+
+
+def test_sleeper_of_vehicles_does_not_rely_on_keyframes():
+    looker = Looker(keyframes_will_do=False)
+    looker.watch(units_of(Street((480, 270), noise=0.4), 70, kbits=400, gop_s=1))
+    assert looker.attention.mode == "awake"
+    assert looker.slept_s == []
 
 
 def test_sleeper_of_rare_keyframes_whose_sizes_tell_nothing_stays_awake(caplog):

@@ -16,6 +16,7 @@ from agent.errors import UpdateError
 from agent.infer.package import find_package, read_card
 from agent.ota import figures
 from agent.ota.box_models import BoxModels
+from agent.ota.figures import ERRORS
 from agent.ota.packing import pack
 from agent.ota.release import Limits
 from agent.ota.slots import Entry
@@ -178,6 +179,18 @@ def test_model_that_fails_on_frames_is_refused_and_the_camera_goes_on(
     monkeypatch.setattr("agent.pipeline.CameraPipeline.frame", lambda *_: 1 / 0)
     daemon.look(5)
     assert daemon.tick() == [("model.rolled-back", "face 0.7.1", "errors")]
+
+
+def test_model_that_raises_where_it_speaks_counts_against_it(models, daemon, tmp_path):
+    models.begin({"face": newer(models, tmp_path, "0.7.1")}, {"face": QUICK}, 1)
+    daemon.tick()
+    daemon.look(50)
+    assert daemon.tick() == [("model.updated", "face 0.7.1", "trial")]
+    for _ in range(ERRORS):
+        with pytest.raises(ZeroDivisionError), daemon.beside.speaking():
+            raise ZeroDivisionError
+    assert daemon.tick() == [("model.rolled-back", "face 0.7.1", "errors")]
+    assert daemon.speaks == VERSION
 
 
 def test_model_that_does_not_open_is_refused(models, daemon, tmp_path):
