@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _in_practice(path: Path, config: Config, hotlists: list[_Facts]) -> Iterator[Problem]:
-    """What is right as it is written, and would not work: lists not in force, models not there."""
+    """What is right as it is written and would not work: lists and models that are not there."""
     from agent.infer.package import find_package
     from agent.infer.tasks import tasks_of
 
@@ -71,6 +71,11 @@ def _in_practice(path: Path, config: Config, hotlists: list[_Facts]) -> Iterator
         name = facts["hotlist"]
         if not facts["ok"] and config.hotlists[name].file.exists():  # else it is a problem already
             yield _warning(path, ("hotlists", name, "file"), facts["state"])
+    if not config.hotlists and config.privacy.plates == "hits-only":
+        for camera in config.cameras.values():
+            if "plate" in camera.roles:
+                what = "there are no hotlists to look plates up in: what it reads is told to nobody"
+                yield _warning(path, ("cameras", camera.camera_id, "role"), what)
     needed_by: dict[str, str] = {}
     for camera in config.cameras.values():
         for task in sorted(tasks_of(camera)):

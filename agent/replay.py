@@ -99,6 +99,11 @@ def run(args: argparse.Namespace) -> int:
     watch = eyes.watch(camera)
     if args.show_plates and watch is None:
         print("replay: --show-plates has no effect, this camera reads no plates", file=sys.stderr)
+    if watch is not None and not hotlists and not pseudonyms and not args.show_plates:
+        print(
+            "replay: without a list nothing that is read makes an event; --show-plates prints it",
+            file=sys.stderr,
+        )
     pipeline = CameraPipeline(
         camera,
         detectors=detectors,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agent.infer.package import ModelPackage
 
 _EXAMPLE = "example: mahalla models eval face labels.jsonl --json --predictions seen.jsonl"
+_EVAL_EXAMPLE = "example: mahalla models eval plate labels.jsonl --json --plot exact.svg"
 _TASKS = ("face", "object", "plate")
 _BENCH_RUNS = 60
 _MOST_THREADS = 8  # as in agent.yaml
@@ -44,7 +45,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "face, object: AP50 and recall on labelled pictures, by class and by size (a label with "
         "`crowd` is neither asked for nor held against the model); plate: shares found and read "
         "exactly, by width, and how often a text that counts as read was wrong",
-        epilog=_EXAMPLE,
+        epilog=_EVAL_EXAMPLE,
     )
     evaluate.add_argument("task", choices=_TASKS, help=", ".join(_TASKS))
     evaluate.add_argument("labels", metavar="LABELS.jsonl", type=Path, help="one picture a line")

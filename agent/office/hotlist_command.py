@@ -58,12 +58,13 @@ def _register_make(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     make = verbs.add_parser(
         "make",
         help="from a CSV table to a signed and sealed list",
-        description="Read a CSV table whose first line names its columns: plate, country (left "
-        "out: UZ), case, reason, expires (a date, the end of that day UTC; left out: with the "
-        "list). What is mended is printed; one wrong line, and nothing is written.",
+        description="Read a CSV table whose first line names its columns, in English, Russian or "
+        "Uzbek: plate, country (left out: UZ), case, reason, expires (a date, the end of that day "
+        "UTC; left out: with the list). What is mended is printed; one wrong line, and nothing is "
+        "written.",
         epilog=_EXAMPLE,
     )
-    make.add_argument("table", metavar="LIST.csv", type=Path, help="the plates, UTF-8")
+    make.add_argument("table", metavar="LIST.csv", type=Path, help="the plates; UTF-8 best")
     make.add_argument("--name", required=True, help="as under hotlists in agent.yaml")
     make.add_argument(
         "--recipients",
@@ -105,7 +106,7 @@ def _register_show(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="what a list says of itself; with a box's key its entries too",
         description="Print what stands in a list. Plates stand in it as hashes and are not shown. "
         "Exit 1 when it is damaged, wrongly signed or expired.",
-        epilog="example: mahalla hotlist show stolen.list --signer office.pub",
+        epilog="example: mahalla hotlist show stolen.list --signer office.pub --recipients boxes/",
     )
     show.add_argument("file", metavar="FILE", type=Path, help="the list")
     show.add_argument(
@@ -115,6 +116,9 @@ def _register_show(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
         action="append",
         default=[],
         help="who must have signed",
+    )
+    show.add_argument(
+        "--recipients", metavar="DIR", type=Path, help="the boxes' certificates: names who may open"
     )
     show.add_argument("--key", metavar="KEY", type=Path, help="private key of a box: shows entries")
     show.add_argument("--json", action="store_true", help="the same for a program")
@@ -317,6 +321,8 @@ def _show(args: argparse.Namespace) -> int:
 
     try:
         facts = _facts(read_file(args.file), args.signer, args.key)
+        if args.recipients:
+            facts["sealed_to"] = _named(facts["sealed_to"], args.recipients)
     except HotlistError as error:
         raise HotlistError(f"{args.file}: {error}") from error
     if args.json:
@@ -355,6 +361,14 @@ def _facts(content: bytes, signers: Sequence[Path], key: Path | None) -> dict[st
             for entry in sorted(inside.entries, key=lambda entry: entry.case)
         ]
     return facts
+
+
+def _named(keys: Sequence[str], folder: Path) -> list[str]:
+    """`north (key 1f…)` where a file of the folder has that key."""
+    from agent.hotlist.keys import key_id
+
+    names = {key_id(box): name for name, box in _recipients(folder).items()}
+    return [f"{names[key]} (key {key})" if key in names else f"unknown key {key}" for key in keys]
 
 
 def _as_text(facts: dict[str, Any]) -> Iterator[str]:

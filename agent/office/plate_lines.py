@@ -23,6 +23,14 @@ Canonical = Callable[[str, str], PlateText | None]
 
 REQUIRED = ("plate", "case", "reason")
 COLUMNS = ("plate", "country", "case", "reason", "expires")
+_IN_OTHER_WORDS = {
+    "plate": ("номер", "госномер", "гос. номер", "raqam", "davlat raqami", "рақам"),
+    "country": ("страна", "davlat", "mamlakat", "давлат", "мамлакат"),
+    "case": ("дело", "номер дела", "ish", "ish raqami", "иш"),
+    "reason": ("причина", "основание", "sabab", "сабаб"),
+    "expires": ("срок", "до", "muddat", "муддат"),
+}
+"""Names of the columns in Russian and Uzbek, as offices head their tables."""
 
 _HOME = "UZ"
 _LATIN = str.maketrans("АВЕКМНОРСТУХ", "ABEKMHOPCTYX")
@@ -62,12 +70,18 @@ def read_sheet(
     made_ms: int,
     expires_ms: int,
 ) -> Sheet:
-    """Every line of a CSV table (comma or semicolon, UTF-8, first line: names of the columns).
+    """Every line of a CSV table (comma or semicolon, first line: names of the columns).
 
-    A line without a date of its own expires with the list. HotlistError when it is no such table.
+    UTF-8, or what Excel writes in a Russian Windows. A line without a date of its own expires
+    with the list. HotlistError when it is no such table.
     """
-    names, lines = _table(content)
     sheet, seen = Sheet(), dict[tuple[str, str], int]()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = _from_windows(content)
+        sheet.changes.append("is not UTF-8: taken for Windows-1251, look at the reasons")
+    names, lines = _table(text)
     for line, cells in lines:
         try:
             row = _row(names, cells)
@@ -100,16 +114,19 @@ def read_sheet(
     return sheet
 
 
-def _table(content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The columns, and the number and the cells of each line that is not empty."""
+def _from_windows(content: bytes) -> str:
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("cp1251")
     except UnicodeDecodeError:
-        raise HotlistError("is not UTF-8; save it as CSV UTF-8") from None
+        raise HotlistError("is no text; save it as CSV UTF-8") from None
+
+
+def _table(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The columns, and the number and the cells of each line that is not empty."""
     delimiter = ";" if ";" in text.partition("\n")[0] else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        names = [name.strip().lower() for name in next(reader, [])]
+        names = [_column(name) for name in next(reader, [])]
         lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except csv.Error as error:
         raise HotlistError(f"line {reader.line_num}: {error}") from error
@@ -118,6 +135,11 @@ def _table(content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
         wanted = ", ".join(COLUMNS)
         raise HotlistError(f"line 1 must name the columns {wanted} (country, expires: as needed)")
     return names, lines
+
+
+def _column(heading: str) -> str:
+    plain = heading.strip().lower()
+    return next((name for name, also in _IN_OTHER_WORDS.items() if plain in also), plain)
 
 
 def _row(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:

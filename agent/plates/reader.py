@@ -76,6 +76,11 @@ class PlateReader:
         self._levels = package.levels
         self._tensor = np.empty((1, package.height_px, package.width_px, 3), dtype=np.float32)
 
+    @property
+    def smallest_px(self) -> int:
+        """Width of the narrowest plate that is ever read, in the full-resolution picture."""
+        return self._model.package.smallest_px
+
     def read(self, picture: Picture, corners: Corners, *, glances: int = 1) -> View:
         """The plate inside `corners`; at most `glances` inferences, one if it is no plate.
 

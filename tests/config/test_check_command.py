@@ -111,6 +111,16 @@ def test_check_of_a_wrong_file_prints_problems_only(
     ]
 
 
+def test_check_of_a_plate_camera_without_a_list_says_that_nothing_is_told(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plates = FACES.replace("role: face", "role: plate")
+    assert run(str(write(plates))) == 0
+    assert "cameras.gate-in.role: warning: there are no hotlists to look" in capsys.readouterr().out
+    assert run(str(write(f"{plates}privacy: {{plates: pseudonym, basis: 'order 7'}}\n"))) == 0
+    assert "no hotlists" not in capsys.readouterr().out
+
+
 def test_check_of_warnings_only_exits_0(
     write: Write, example: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

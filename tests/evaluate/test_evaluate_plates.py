@@ -46,6 +46,7 @@ class Reader:
     """Reads by where the plate is."""
 
     calibration = CALIBRATION
+    smallest_px = 1
 
     def __init__(self, left="40A123BC", right="01123ABC", not_plate=0.0):
         self.texts, self.not_plate = {False: left, True: right}, not_plate

@@ -135,10 +135,26 @@ def test_make_takes_semicolons_a_byte_order_mark_and_columns_in_any_order(office
     assert opened(office).find("UZ", "01A123BC", 0).reason == "theft, at night"
 
 
+def test_make_takes_a_table_as_excel_saves_it_in_a_russian_windows(office, make):
+    code, out, err = make("Госномер;Дело;Причина\r\n01А123ВС;7/1;кража\r\n", encoding="cp1251")
+    assert (code, err) == (0, "")
+    assert "l.csv: is not UTF-8: taken for Windows-1251, look at the reasons" in out
+    assert opened(office).find("UZ", "01A123BC", 0).reason == "кража"
+
+
+@pytest.mark.parametrize(
+    "head", ["raqam,ish,sabab", "Номер;Номер дела;Основание", "рақам,иш,сабаб"]
+)
+def test_make_knows_the_columns_in_other_words(office, make, head):
+    gap = ";" if ";" in head else ","
+    assert make(f"{head}\n{gap.join(('01A123BC', '7/1', 'x'))}\n")[0] == 0
+    assert opened(office).find("UZ", "01A123BC", 0).case == "7/1"
+
+
 @pytest.mark.parametrize(
     ("table", "encoding", "said"),
     [
-        (f"{HEAD}01А123ВС,,1,кража,\n", "cp1251", "is not UTF-8; save it as CSV UTF-8"),
+        (f"{HEAD}01A123BC,,1,x,\n\x98", "latin-1", "is no text; save it as CSV UTF-8"),
         ("01A123BC,,1,theft,\n", "utf-8", "line 1 must name the columns"),
         ("plate,case\n01A123BC,1\n", "utf-8", "line 1 must name the columns"),
         ("plate,case,reason,colour\n01A123BC,1,x,red\n", "utf-8", "line 1 must name the columns"),
@@ -261,6 +277,17 @@ def test_show_with_a_wrong_key_is_a_problem_in_one_line(office, make, capsys, mo
     err = capsys.readouterr().err
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_show_with_the_certificates_names_the_boxes(office, make, capsys):
+    make(f"{HEAD}01A123BC,,1,x,\n")
+    capsys.readouterr()
+    assert main(["hotlist", "show", "stolen.list", "--recipients", "boxes"]) == 0
+    assert re.search(r"^sealed to  north \(key [0-9a-f]+\)$", capsys.readouterr().out, re.M)
+    (office.folder / "boxes" / "north.pem").unlink()
+    office.box("south").with_suffix(".pem").rename(office.folder / "boxes" / "south.pem")
+    assert main(["hotlist", "show", "stolen.list", "--recipients", "boxes"]) == 0
+    assert re.search(r"^sealed to  unknown key [0-9a-f]+$", capsys.readouterr().out, re.M)
 
 
 def test_show_of_an_expired_list_is_a_problem(office, capsys):
