@@ -13,7 +13,7 @@ from agent.plates.finder import SAME_PLATE, FoundPlate, PlateFinder, around
 from agent.plates.grammar import load_grammars
 from agent.plates.places import overlap
 from agent.plates.reader import GLANCES, PlateReader
-from agent.plates.straighten import Corners, plate_width_px
+from agent.plates.straighten import Corners, one_line_px
 from agent.plates.vote import Vote
 from agent.plates.watch import ROOM, wider
 from agent.records import VEHICLES, Box, Frame, Picture
@@ -73,7 +73,7 @@ class PlateEyes:
 
     def _read(self, picture: Picture, corners: Corners) -> tuple[bool, str | None, float]:
         """Whether it is one, the likeliest text of all grammars, how probable that is."""
-        narrow = plate_width_px(corners, picture) < self._reader.smallest_px
+        narrow = one_line_px(corners, picture) < self._reader.smallest_px
         view = self._reader.read(picture, corners, glances=1 if narrow else len(GLANCES))
         vote = Vote(self._grammars)
         vote.add(view)

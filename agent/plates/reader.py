@@ -13,7 +13,7 @@ from agent.errors import ModelError
 from agent.infer.model import Model
 from agent.infer.package import Calibration
 from agent.plates.kbest import SLOTS, SYMBOLS
-from agent.plates.straighten import Corners, plate_width_px, sharpness, straighten
+from agent.plates.straighten import Corners, one_line_px, sharpness, straighten
 from agent.records import Image, Picture
 
 NO_PLATE = "-"
@@ -35,7 +35,7 @@ class View:
     country_logp: Mapping[str, float]  # if it is a plate
     not_plate: float  # probability, 0..1
     sharpness: float
-    width_px: float  # of the plate, in the full-resolution picture
+    width_px: float  # of the plate were it on one line, in the full-resolution picture
 
     @property
     def is_plate(self) -> bool:
@@ -101,7 +101,7 @@ class PlateReader:
             country_logp={code: value - plate_logp for code, value in logp.items()},
             not_plate=not_plate,
             sharpness=sharpness(np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY), np.uint8)),
-            width_px=plate_width_px(corners, picture),
+            width_px=one_line_px(corners, picture),
         )
 
     def _glance(

@@ -22,6 +22,8 @@ MARGIN = 0.06
 """Of each side, left around the plate: corners are never found exactly."""
 
 _WIDEST_PX = 240  # as the reader was trained; wider plates are cut smaller, warping would alias
+_SQUARE = 2.2  # widths to a height below which a plate has two lines, however it is turned
+_LONGER = 520 / 280
 _PAD_PX = 4  # around the plate's piece of the picture: a cubic needs two, perspective a little
 
 
@@ -56,6 +58,17 @@ def plate_width_px(corners: Corners, picture: Picture) -> float:
     """Mean length of the upper and the lower edge, in pixels of the picture."""
     quad = corners * (picture.width_px, picture.height_px)
     return float(np.hypot(*(quad[[1, 2]] - quad[[0, 3]]).T).mean())
+
+
+def one_line_px(corners: Corners, picture: Picture) -> float:
+    """Width in pixels of a one-line plate whose letters are as large as this plate's.
+
+    A square plate is read at half the width: 280 x 202 mm hold what 520 x 112 mm hold on one line.
+    """
+    quad = corners * (picture.width_px, picture.height_px)
+    high_px = float(np.hypot(*(quad[[3, 2]] - quad[[0, 1]]).T).mean())
+    wide_px = plate_width_px(corners, picture)
+    return wide_px * _LONGER if wide_px < _SQUARE * high_px else wide_px
 
 
 def sharpness(luma: Image) -> float:

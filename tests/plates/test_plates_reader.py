@@ -18,7 +18,7 @@ from agent.capture.pictures import RgbPicture, YuvPicture
 from agent.errors import ModelError
 from agent.plates.kbest import SYMBOLS
 from agent.plates.reader import PlateReader
-from agent.plates.straighten import MARGIN, plate_width_px, sharpness, straighten
+from agent.plates.straighten import MARGIN, one_line_px, plate_width_px, sharpness, straighten
 
 RECIPES = Path(__file__).parents[2] / "models" / "recipes"
 READER_PX = (128, 40)
@@ -116,6 +116,15 @@ def test_straighten_of_planes_is_as_of_rgb():
 def test_width_is_of_the_long_edges_in_pixels():
     shot = RgbPicture(scene(641, 481))
     assert plate_width_px(QUADS["tilted"] / (641, 481), shot) == pytest.approx(84, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("wide", "high", "as_on_one_line"), [(100, 22, 100), (56, 40, 104), (40, 16, 40), (70, 32, 130)]
+)
+def test_square_plate_counts_as_wide_as_its_letters_on_one_line(wide, high, as_on_one_line):
+    shot = RgbPicture(np.zeros((480, 640, 3), np.uint8))
+    corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]]) / (640, 480)
+    assert one_line_px(corners, shot) == pytest.approx(as_on_one_line)
 
 
 def test_sharpness_falls_with_blur_and_not_with_light():
