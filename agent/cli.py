@@ -16,6 +16,7 @@ from agent import __version__, check, demo, replay, run, schema
 from agent.errors import AgentError, UsageError
 from agent.evaluate import models_command
 from agent.office import audit_command, hotlist_command, ota_command
+from agent.site import command as site_command
 
 _COMMANDS = (
     run,
@@ -25,6 +26,7 @@ _COMMANDS = (
     models_command,
     ota_command,
     hotlist_command,
+    site_command,
     audit_command,
     schema,
 )

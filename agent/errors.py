@@ -8,7 +8,8 @@ AgentError
 ├── StoreError     the outbox cannot be read or written: set aside, report, go on
 ├── LinkError      a broker is away or refuses: back off, try the next one
 ├── HotlistError   a list of plates does not verify: keep the one in force
-└── UpdateError    an update does not verify: stay where we are
+├── UpdateError    an update does not verify: stay where we are
+└── SiteError      a certificate or what a site is made of does not hold: nothing is signed
 """
 
 from __future__ import annotations
@@ -60,3 +61,7 @@ class UpdateError(AgentError):
     def __init__(self, text: str, *, why: str = "refused") -> None:
         super().__init__(text)
         self.why = why
+
+
+class SiteError(AgentError):
+    pass

@@ -94,6 +94,9 @@ def _topic(text: str) -> str:
     return text
 
 
+TOPIC = Scalar(_topic, {"type": "string", "pattern": r"\{site\}/\{box\}"})
+
+
 def _check_level(level: str) -> None:
     for part in re.split(r"(\{[^{}]*\})", level):
         if part.startswith("{") and part not in PLACEHOLDERS:
@@ -203,7 +206,7 @@ BROKER = Table(
         ),
         Field(
             name="topic",
-            kind=Scalar(_topic, {"type": "string", "pattern": r"\{site\}/\{box\}"}),
+            kind=TOPIC,
             doc="template for the topics of events; left out: sm/1/…",
         ),
         Field(name="encoding", kind=choice("json", "cbor"), doc="json when left out"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import re
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent import passphrase
 from agent.errors import UpdateError, UsageError
 from agent.ota.verbs import content, lines, verb
 
@@ -43,7 +43,7 @@ def register(verbs: Verbs) -> None:
 def _register_keys(verbs: Verbs) -> None:
     key = verb(verbs, "key", _key, "make a key pair, the private half encrypted", "--out models")
     key.add_argument("--out", metavar="NAME", type=Path, required=True, help="without ending")
-    passphrase(key)
+    passphrase.add_argument(key)
     init = verb(
         verbs,
         "init",
@@ -176,17 +176,7 @@ def signing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sign", metavar="KEY", type=Path, action="append", required=True, help="private key"
     )
-    passphrase(parser)
-
-
-def passphrase(parser: argparse.ArgumentParser) -> None:
-    """Where it comes from."""
-    parser.add_argument(
-        "--passphrase",
-        metavar="FILE",
-        type=Path,
-        help="read it there instead of asking; one for all keys named",
-    )
+    passphrase.add_argument(parser)
 
 
 def opened(args: argparse.Namespace) -> Repository:
@@ -200,7 +190,7 @@ def signers(args: argparse.Namespace) -> list[CryptoSigner]:
     """The keys of the arguments, opened."""
     from agent.ota.keys import load_signer
 
-    return [load_signer(path, _passphrase(args, path)) for path in args.sign]
+    return [load_signer(path, passphrase.given(args.passphrase, path)) for path in args.sign]
 
 
 def status_of(repo: Repository) -> dict[str, list[dict[str, Any]]]:
@@ -241,7 +231,7 @@ def status_lines(status: dict[str, list[dict[str, Any]]]) -> list[str]:
 def _key(args: argparse.Namespace) -> int:
     from agent.ota.keys import write_key
 
-    private, public = write_key(args.out, _passphrase(args, args.out, twice=True))
+    private, public = write_key(args.out, passphrase.given(args.passphrase, args.out, twice=True))
     print(f"{private}  private, encrypted")
     print(f"{public}  for `mahalla ota init`")
     return 0
@@ -369,17 +359,6 @@ def _publish(args: argparse.Namespace) -> int:
 def _bundle(args: argparse.Namespace) -> int:
     print(f"{args.out}: {opened(args).bundle(args.out)} bytes")
     return 0
-
-
-def _passphrase(args: argparse.Namespace, of: Path, *, twice: bool = False) -> str:
-    if args.passphrase:
-        return next(iter(content(args.passphrase, 1000).decode().splitlines()), "").strip()
-    if not sys.stdin.isatty():
-        raise UsageError("no terminal to ask for the passphrase; give --passphrase FILE")
-    given = getpass.getpass(f"passphrase of {of}: ")
-    if twice and getpass.getpass("once more: ") != given:
-        raise UpdateError("the two passphrases differ")
-    return given
 
 
 def _agreed() -> bool:

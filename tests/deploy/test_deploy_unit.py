@@ -15,6 +15,7 @@ from daemon import MAHALLA
 from agent.run import WRONG_CONFIGURATION
 
 UNIT = Path(__file__).parents[2] / "systemd" / "mahalla.service"
+OFFICE_UNIT = UNIT.parents[1] / "deploy" / "office" / "mahalla-office.service"
 ANALYZE = shutil.which("systemd-analyze")
 PR_SET_MDWE = 65
 
@@ -89,8 +90,9 @@ def test_unit_verifies(tmp_path):
 
 
 @needs_systemd
-def test_unit_exposes_little():
-    words = ("security", "--offline=true", "--threshold=20", str(UNIT))
+@pytest.mark.parametrize("unit", [UNIT, OFFICE_UNIT], ids=lambda unit: unit.stem)
+def test_unit_exposes_little(unit):
+    words = ("security", "--offline=true", "--threshold=20", str(unit))
     done = subprocess.run([ANALYZE, *words], capture_output=True, text=True, timeout=60)
     if "unrecognized option" in done.stderr:
         pytest.skip("this systemd-analyze is too old for --offline")

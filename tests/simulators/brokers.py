@@ -38,7 +38,7 @@ def wait_until(condition, timeout_s: float = 10.0, what: str = "condition"):
     pytest.fail(f"{what} did not come true in {timeout_s:.0f} s")
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
     except OSError:
@@ -89,7 +89,7 @@ class Mosquitto:
             [MOSQUITTO, "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log
         )
         log.close()
-        wait_until(lambda: _accepts(self.port), what="mosquitto listening")
+        wait_until(lambda: accepts(self.port), what="mosquitto listening")
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)

@@ -28,8 +28,13 @@ _TICK_S = 0.05
 class Receiver(Listener):
     """A persistent subscriber that follows the numbers, and may confirm them as a recorder."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__(port, f"{ROOT}/e/#", "receiver", tls)
+    def __init__(
+        self,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        login: tuple[str, str] | None = None,
+    ) -> None:
+        super().__init__(port, f"{ROOT}/e/#", "receiver", tls, login)
         self.ledger = Ledger(whole=True)
         self.ids: list[tuple[str, int]] = []  # each (id, n) once, as a receiver keeps them
         self._known: set[tuple[str, int]] = set()

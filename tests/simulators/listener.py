@@ -34,6 +34,7 @@ class Listener:
         topic: str = "#",
         client_id: str = "listener",
         tls: ssl.SSLContext | None = None,
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.heard: list[Heard] = []
         self._topic = topic
@@ -49,6 +50,8 @@ class Listener:
         properties.SessionExpiryInterval = 3600
         if tls is not None:
             self._client.tls_set_context(tls)
+        if login is not None:
+            self._client.username_pw_set(*login)
         self._client.connect("localhost", port, clean_start=False, properties=properties)
 
     def _on_message(self, _client, _user, message) -> None:
