@@ -20,12 +20,20 @@ from agent.config.model import BrokerConfig, CameraConfig, Config
 from agent.config.sending import wants
 from agent.errors import StoreError
 from agent.evidence.album import Album
-from agent.health import CpuMeter, disk_free_percent, rss_mb, temperature_c, throttled
+from agent.health import (
+    SLOWED,
+    UNDER_VOLTAGE,
+    CpuMeter,
+    disk_free_percent,
+    rss_mb,
+    temperature_c,
+    throttled,
+)
 from agent.hotlist.shelf import News, Shelf
-from agent.kinds import CLOCK, LOST, TAKEN_OVER, WHY_LIMIT_CHARS
+from agent.kinds import CLOCK, DISK, HOT, LOST, POWER, TAKEN_OVER, WHY_LIMIT_CHARS
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import OutboxWriter
-from agent.pipeline import FPS, CameraPipeline, Eyes, Keeping, Pace
+from agent.pipeline import CameraPipeline, Eyes, Keeping
 from agent.privacy.picture import picture_of
 from agent.privacy.privacy import Privacy
 from agent.privacy.pseudonyms import Pseudonyms
@@ -46,8 +54,9 @@ from agent.records import (
     Status,
 )
 from agent.rules.clock import ClockWatch
-from agent.rules.disk import DiskTrouble
 from agent.rules.plates import PlatePolicy
+from agent.rules.trouble import Trouble
+from agent.sharing import Sharing
 from agent.supervise import Loop, Pulse
 from agent.timekeeper import Timekeeper
 from agent.ulid import UlidMaker
@@ -92,6 +101,7 @@ class CameraLoop:
         privacy: Privacy,
         clock: Clock,
         pulse: Pulse,
+        sharing: Sharing,
         plates: PlatePolicy | None = None,
         beside: Beside | None = None,
         keeping: Keeping | None = None,
@@ -106,12 +116,14 @@ class CameraLoop:
         self._privacy = privacy
         self._clock = clock
         self._pulse = pulse
+        self._seat = sharing.seat(camera.camera_id)
         self._plates = plates
         self._beside = beside
         self._keeping = keeping
         self._ids = UlidMaker(random.SystemRandom())
         self._why = "restart"
         self._awake_s = 0.0
+        self._looks = 0
         self._asked_s = time.monotonic()
 
     def loops(self, writer: OutboxWriter) -> Iterator[Loop]:
@@ -132,16 +144,19 @@ class CameraLoop:
         self.capture.close()
 
     def health(self) -> CameraHealth:
-        """Vital signs; the duty is of the time since it was asked for last."""
+        """Vital signs; duty and looks are of the time since it was asked for last."""
         now_s, state = time.monotonic(), self.capture.state
         awake_s, self._awake_s = state.awake_s - self._awake_s, state.awake_s
-        wall_s, self._asked_s = now_s - self._asked_s, now_s
+        wall_s, self._asked_s = max(now_s - self._asked_s, 1e-6), now_s
+        looks, self._looks = self._seat.looks - self._looks, self._seat.looks
         last_ns = state.last_frame_mono_ns
         return CameraHealth(
             fps=state.fps,
             age_s=None if last_ns is None else (self._clock.now().mono_ns - last_ns) / 1e9,
             drops=self.capture.mailbox.drops,
-            duty=min(1.0, awake_s / max(wall_s, 1e-6)),
+            duty=min(1.0, awake_s / wall_s),
+            looks_fps=looks / wall_s,
+            skipped=self._seat.skipped,
         )
 
     def _run(self, stop: threading.Event, writer: OutboxWriter) -> None:
@@ -162,13 +177,13 @@ class CameraLoop:
         try:
             self._watch(stop, pipeline, eyes, writer)
         finally:
+            self._seat.leave()
             for message in pipeline.close(self._clock.now(), self._why):
                 writer.submit(message)
 
     def _watch(
         self, stop: threading.Event, pipeline: CameraPipeline, eyes: Eyes, writer: OutboxWriter
     ) -> None:
-        pace = Pace(FPS)
         while not stop.is_set():
             frame = self.capture.mailbox.take(_LOOK_S)
             self._pulse.beat(self._beats[1])
@@ -183,19 +198,33 @@ class CameraLoop:
                 lost = self._why_lost(at)
                 at = at if lost else self.capture.past(at)
                 messages: Sequence[Message] = pipeline.idle(at, lost=lost)
-            elif pace.due(frame.t_mono_ns):
+                self._seat.rest()
+            elif self._is_due(frame):
                 messages = self._seen(frame, pipeline)
             else:
                 continue
             for message in messages:
                 writer.submit(message)
 
+    def _is_due(self, frame: Frame) -> bool:
+        age_s = (self._clock.now().mono_ns - frame.t_mono_ns) / 1e9
+        catches_up = self.capture.attention.after_ns is not None
+        return self._seat.due(
+            frame.t_mono_ns,
+            age_s=0.0 if catches_up else age_s,
+            drops=self.capture.mailbox.drops,
+        )
+
     def _seen(self, frame: Frame, pipeline: CameraPipeline) -> Sequence[Message]:
         """One frame, looked at unless nothing moves in it and nothing is followed."""
         messages = pipeline.still(frame) if frame.still else None
-        if messages is None:
+        if messages is not None:
+            self._seat.rest()
+        else:
+            began_s = time.thread_time()
             with self._beside.speaking() if self._beside else nullcontext():
-                seen = pipeline.frame(frame)
+                seen = pipeline.frame(frame, closer=self._seat.share.closer)
+            self._seat.looked(pipeline.need, time.thread_time() - began_s)
             messages = list(seen.messages)
             self.frames += 1
             self.detect_ms = seen.detect_ms
@@ -244,6 +273,7 @@ class Box:
             if kept.kinds
             else None
         )
+        self.sharing = Sharing(threads=config.infer.threads)
         self.outbox = Outbox(
             state / OUTBOX,
             {name: _taker(config, broker) for name, broker in config.brokers.items()},
@@ -266,7 +296,9 @@ class Box:
         self._stopped = False
         self._cpu = CpuMeter()
         self._health_due_s = self._about_due_s = self._hotlists_due_s = self._losses_due_s = 0.0
-        self._disk = DiskTrouble(self._ids)
+        self._disk, self._hot, self._power = (
+            Trouble(kind, self._ids) for kind in (DISK, HOT, POWER)
+        )
         self._given_up = 0
         self._redate: tuple[int, float] | None = None  # by how much, and until when
         self._clock_watch = ClockWatch(was_unset=self.outbox.has_undated(boot_id()))
@@ -293,6 +325,7 @@ class Box:
         now_s = time.monotonic()
         self._look_at_clock()
         self._look_at_disk()
+        self._look_at_board(now_s)
         self._salvage()
         self._look_at_updates()
         if self._album is not None:
@@ -373,6 +406,14 @@ class Box:
         for event in self._disk.look(self._clock.now(), why, given_up):
             self._submit(event)
 
+    def _look_at_board(self, now_s: float) -> None:
+        bits = throttled() or 0
+        self.sharing.tick(now_s, time.process_time(), temperature_c(), slowed=bool(bits & SLOWED))
+        now = self._clock.now()
+        weak = "under-voltage" if bits & UNDER_VOLTAGE else None
+        for event in self._hot.look(now, self.sharing.trouble) + self._power.look(now, weak):
+            self._submit(event)
+
     def _disk_trouble(self, *, more: bool) -> str | None:
         """The one word for what is wrong with keeping events; `more` were given up since."""
         if self.outbox.take_set_aside():
@@ -413,6 +454,7 @@ class Box:
             clock_offset_ms=self._keeper.offset_ms,
             restarts=sum(loop.restarts for loop in self._loops()),
             given_up=self.writer.refused,
+            step=self.sharing.step,
             updates=self.proving.report(),
         )
 
@@ -433,8 +475,9 @@ class Box:
         for camera in self.cameras.values():
             camera.close()
         in_time = _end(self._camera_loops, _CAMERAS_STOP_S)
-        for event in self._disk.close(self._clock.now(), why):
-            self._submit(event)
+        for trouble in (self._disk, self._hot, self._power):
+            for event in trouble.close(self._clock.now(), why):
+                self._submit(event)
         self._writer_loop.ask_to_stop()
         self.writer.hurry()
         in_time &= _end([self._writer_loop], _WRITER_STOP_S)
@@ -473,6 +516,7 @@ class Box:
             privacy=self._privacy,
             clock=self._clock,
             pulse=self.pulse,
+            sharing=self.sharing,
             plates=self._plates,
             beside=self.proving.beside(camera),
             keeping=keeping,

@@ -9,9 +9,16 @@ import time
 from pathlib import Path
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_TEMPERATURE = Path("/sys/class/thermal/thermal_zone0/temp")
+_THERMAL = Path("/sys/class/thermal")
+_PROCESSOR = (
+    "cpu",
+    "gpu",
+    "soc",
+    "core",
+    "x86_pkg",
+)  # in the name of a zone; others may be constant
 _HOT_C = 75.0  # a Pi slows down at 80
-_UNDER_VOLTAGE, _SLOWED = 0x1, 0xE  # bits of the Pi's firmware that speak of now
+UNDER_VOLTAGE, SLOWED = 0x1, 0xE  # bits of the Pi's firmware that speak of now
 _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")  # Raspberry Pi
 
 
@@ -22,11 +29,23 @@ def rss_mb() -> float:
 
 
 def temperature_c() -> float | None:
-    """Temperature of the board, None where it has no sensor."""
+    """Temperature of the processor, its hottest part; None where no sensor tells it."""
+    found = [
+        (_word(zone / "type"), _word(zone / "temp")) for zone in _THERMAL.glob("thermal_zone*")
+    ]
+    told = [
+        int(word) / 1000
+        for kind, word in found
+        if word.lstrip("-").isdigit() and any(part in kind.lower() for part in _PROCESSOR)
+    ]
+    return max(told, default=None)
+
+
+def _word(file: Path) -> str:
     try:
-        return int(_TEMPERATURE.read_text()) / 1000
+        return file.read_text().strip()
     except (OSError, ValueError):
-        return None
+        return ""
 
 
 def throttled() -> int | None:
@@ -40,9 +59,9 @@ def throttled() -> int | None:
 def not_now() -> str | None:
     """The word for why nothing new should be tried on this board now; None while it may be."""
     bits, degrees_c = throttled() or 0, temperature_c()
-    if bits & _UNDER_VOLTAGE:
+    if bits & UNDER_VOLTAGE:
         return "under-voltage"
-    return "hot" if bits & _SLOWED or (degrees_c or 0.0) > _HOT_C else None
+    return "hot" if bits & SLOWED or (degrees_c or 0.0) > _HOT_C else None
 
 
 def disk_free_percent(folder: Path) -> float | None:

@@ -24,6 +24,8 @@ WHY_LIMIT_CHARS = 40
 LOST = "box.lost"
 CLOCK = "box.clock"
 DISK = "box.disk"
+HOT = "box.hot"
+POWER = "box.power"
 
 TAKEN_OVER = "session taken over"
 """Begins the `why` of an `audit`: somebody else has connected to the broker as this box."""
@@ -248,13 +250,13 @@ KINDS_OF_EVENTS: Mapping[str, KindSpec] = MappingProxyType(
             phased=True,
             of_box=True,
         ),
-        "box.hot": KindSpec(
-            description="the board is too hot and slows down",
+        HOT: KindSpec(
+            description="the board is too hot, or has too much to look at, and looks less",
             required=("s",),
             phased=True,
             of_box=True,
         ),
-        "box.power": KindSpec(
+        POWER: KindSpec(
             description="the supply voltage is too low",
             required=("s",),
             priority=Priority.ALERT,

@@ -21,6 +21,7 @@ from agent.plates.watch import PlateWatch
 from agent.privacy.picture import picture_of
 from agent.privacy.privacy import Privacy
 from agent.records import (
+    VEHICLES,
     Box,
     Detection,
     Event,
@@ -34,15 +35,13 @@ from agent.records import (
 )
 from agent.rules.camera import CameraRules
 from agent.rules.plates import PlatePolicy
+from agent.sharing import Need
 from agent.track.tracker import Tracker
-
-FPS = 10.0
-"""Frames a second that are looked at: a car at 60 km/h moves a third of its length between two."""
-
-_JITTER_NS = 15_000_000
 
 _READ_NS = 10_000_000_000  # so long the plate of who has just stopped is looked at
 _VIEWS = 4  # decoded pictures that are held for hits: the search for one takes a few frames
+
+_FAST = 1.25  # of its own longer side a second: a quarter of it between two looks, if five are had
 
 _HEAD_SHARE = 0.3  # of a person's height: head and shoulders, with room for a tilted camera
 
@@ -52,7 +51,7 @@ _DETECTED = ("object", "face")
 
 
 class Detector(Protocol):
-    def detect(self, frame: Frame, look_at: Sequence[Box] = ()) -> list[Detection]: ...
+    def detect(self, frame: Frame, look_at: Sequence[Box] | None = ()) -> list[Detection]: ...
 
 
 class Motion(Protocol):
@@ -110,26 +109,8 @@ class TruthDetector:
     def __init__(self, scene: str) -> None:
         self._scene = SyntheticScene(scene)
 
-    def detect(self, frame: Frame, look_at: Sequence[Box] = ()) -> list[Detection]:
+    def detect(self, frame: Frame, look_at: Sequence[Box] | None = ()) -> list[Detection]:
         return self._scene.truth((frame.seq - 1) / self._scene.fps)
-
-
-class Pace:
-    """Thins frames to a rate, by their time stamps."""
-
-    def __init__(self, fps: float) -> None:
-        self._interval_ns = round(1e9 / fps)
-        self._due_ns: int | None = None
-
-    def due(self, t_mono_ns: int) -> bool:
-        """Whether the frame of that time is one to look at."""
-        if self._due_ns is None or t_mono_ns >= self._due_ns + self._interval_ns:
-            self._due_ns = t_mono_ns  # the first, or after a pause: begin anew
-        # Half a frame of a 30 fps camera early is near enough; waiting would halve the rate.
-        if t_mono_ns < self._due_ns - _JITTER_NS:
-            return False
-        self._due_ns += self._interval_ns
-        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +120,7 @@ class Seen:
     detections: Sequence[Detection]
     tracks: Sequence[Track]
     messages: Sequence[Message]
+    closer: bool = True
     detect_ms: float
     rest_ms: float
 
@@ -183,13 +165,13 @@ class CameraPipeline:
         self._tracks: Sequence[Track] = ()
         self._still_ns: int | None = None  # since when nothing moves
 
-    def frame(self, frame: Frame) -> Seen:
-        """Take one frame through the whole chain."""
+    def frame(self, frame: Frame, *, closer: bool = True) -> Seen:
+        """Take one frame through the whole chain, with closer looks at small things or without."""
         began = perf_counter()
         if not frame.still:
             self._still_ns = None
         moving = self._motion.find(frame) if self._motion else []
-        look_at = self._heads() + moving
+        look_at = self._heads() + moving if closer else None
         detections = [
             found for detector in self._detectors for found in detector.detect(frame, look_at)
         ]
@@ -208,6 +190,7 @@ class CameraPipeline:
             detections=detections,
             tracks=self._tracks,
             messages=messages,
+            closer=closer,
             detect_ms=(detected - began) * 1e3,
             rest_ms=(perf_counter() - detected) * 1e3,
         )
@@ -228,6 +211,13 @@ class CameraPipeline:
         """What is in view is read with what there is, and nothing of it is told."""
         for reading in self._watch.close() if self._watch else []:
             self._on_reading(reading)
+
+    @property
+    def need(self) -> Need:
+        """How soon the next look should be, by what the last one showed."""
+        if (self._watch and self._watch.reads) or any(map(_is_fast, self._tracks)):
+            return Need.URGENT
+        return Need.CALM if self._tracker.at_rest else Need.MOVING
 
     @property
     def follows(self) -> bool:
@@ -304,3 +294,12 @@ class CameraPipeline:
             for track in self._tracks
             if track.kind == "person" and track.state is TrackState.CONFIRMED
         ]
+
+
+def _is_fast(track: Track) -> bool:
+    """Whether it moves fast for its size, or is a vehicle whose speed nobody knows yet."""
+    if track.state is TrackState.TENTATIVE:
+        return track.kind in VEHICLES
+    side = max(track.box.width, track.box.height, 1e-6)
+    speed = max(map(abs, track.velocity))
+    return track.state is TrackState.CONFIRMED and speed > _FAST * side

@@ -134,7 +134,7 @@ class Beside:
         try:
             if self._pipeline is None:
                 self._pipeline = self._begun(stage)
-            other = self._pipeline.frame(frame)
+            other = self._pipeline.frame(frame, closer=seen.closer)
         except Exception:  # noqa: BLE001 - a model on trial may do anything; the camera goes on
             _log.exception("%s: a model beside the present one failed", self._camera.camera_id)
             self._pipeline = None

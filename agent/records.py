@@ -286,6 +286,8 @@ class CameraHealth:
     age_s: float | None  # None: no frame yet
     drops: int
     duty: float  # share of time awake, 0..1
+    looks_fps: float = 0.0  # frames that were looked at
+    skipped: int = 0  # frames that should have been
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +312,7 @@ class Health:
     clock_offset_ms: float | None = None
     restarts: int = 0  # of threads that died of a bug
     given_up: int = 0  # messages that found no room, neither on the disk nor in memory
+    step: int = 0  # what is given up for want of computing time, see `sharing`
     updates: Mapping[str, Any] = field(default_factory=dict)  # by model, plain JSON data
 
 

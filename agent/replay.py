@@ -81,11 +81,12 @@ def run(args: argparse.Namespace) -> int:
     """Events go to --out, progress to a terminal's stderr."""
     from agent.capture.sources import open_source
     from agent.clock import ManualClock
-    from agent.pipeline import FPS, CameraPipeline, Eyes, Pace
+    from agent.pipeline import CameraPipeline, Eyes
     from agent.privacy.privacy import Privacy
     from agent.privacy.pseudonyms import Pseudonyms
     from agent.records import Moment
     from agent.rules.plates import PlatePolicy
+    from agent.sharing import Pace
     from agent.ulid import UlidMaker
     from agent.video import Video
 
@@ -114,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         watch=watch,
         on_reading=lambda reading: _show(reading, at) if args.show_plates else None,
     )
-    pace, progress = Pace(FPS), _Progress(sys.stderr)
+    pace, progress = Pace(), _Progress(sys.stderr)
     at = Moment(mono_ns=0, utc_ms=args.start)
     with ExitStack() as stack:
         source = open_source(camera, ManualClock(utc_ms=args.start), realtime=False)

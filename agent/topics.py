@@ -67,6 +67,8 @@ _CAMERA = _object(
     age=_NUMBER | {"minimum": 0, "description": "age of the last frame, s"},
     drop=_WHOLE | {"description": "frames dropped"},
     duty=_NUMBER | {"minimum": 0, "maximum": 1, "description": "share of time awake"},
+    look=_NUMBER | {"minimum": 0, "description": "frames looked at, a second"},
+    skip=_WHOLE | {"description": "frames not looked at for want of time; absent means 0"},
 )
 
 _QUEUE = _object(
@@ -104,6 +106,12 @@ _HEALTH = _object(
     unheard=_WHOLE | {"description": "PUBACKs that said that nobody subscribes"},
     restarts=_WHOLE | {"description": "threads restarted after a bug; absent means 0"},
     lost=_WHOLE | {"description": "events given up before they had a sq; absent means 0"},
+    step=_WHOLE
+    | {
+        "maximum": 3,
+        "description": "given up for want of time: 1 looks where nothing moves fast, 2 closer "
+        "looks at small things too, 3 looks at all cameras too; absent means 0",
+    },
     ota=_OTA,
 )
 

@@ -42,12 +42,15 @@ class Detector:
         self._groups = np.array([names.index(name) for name in names])
         self._plan: tuple[float, TilePlan] | None = None
 
-    def detect(self, frame: Frame, look_at: Sequence[Box] = (WHOLE,)) -> list[Detection]:
-        """What is in the picture, best first; `look_at` is where small things may be."""
+    def detect(self, frame: Frame, look_at: Sequence[Box] | None = (WHOLE,)) -> list[Detection]:
+        """What is in the picture, best first; `look_at` is where small things may be.
+
+        None: only the whole picture is looked at, and small things are not found.
+        """
         small, large = frame.picture, frame.main or frame.picture
         view = self._view(WHOLE, small)
         found = self._see(small, view)
-        if self._budget > 1:
+        if self._budget > 1 and look_at is not None:
             found = self._closer(found, self._planned(view, small), large, look_at)
         found = found.only(found.scores >= self._threshold)
         # Before the last suppression: of what reaches over the edge only what is seen is compared.

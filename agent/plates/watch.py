@@ -80,6 +80,13 @@ class PlateWatch:
         """Of both models, so far."""
         return self._finder.inferences + self._reader.inferences
 
+    @property
+    def reads(self) -> bool:
+        """Whether something drives in view whose plate is not read yet."""
+        return any(
+            not (each.told or each.standing or each.exhausted) for each in self._vehicles.values()
+        )
+
     def search(
         self, frame: Frame, detections: Sequence[Detection], moving: Sequence[Box] = ()
     ) -> list[Detection]:

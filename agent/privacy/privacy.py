@@ -274,6 +274,8 @@ def _vital_signs(health: Health) -> dict[str, Any]:
             age=_rounded(sign.age_s, 1),
             drop=sign.drops,
             duty=round(sign.duty, 2),
+            look=round(sign.looks_fps, 1),
+            skip=sign.skipped or None,
         )
         for camera, sign in health.cameras.items()
     }
@@ -292,6 +294,7 @@ def _vital_signs(health: Health) -> dict[str, Any]:
         unheard=sum(queue.unheard for queue in health.queues.values()),
         restarts=health.restarts or None,
         lost=health.given_up or None,
+        step=health.step or None,
         ota=dict(health.updates) or None,
     )
 

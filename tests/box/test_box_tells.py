@@ -115,3 +115,23 @@ def test_account_is_kept_from_the_other_brokers(made):
     loss = Loss(broker="elsewhere", first=1, last=2, count=2, why="expired")
     box.outbox.put([box._account(loss)])
     assert told(box) == []
+
+
+def test_box_that_is_hot_says_so_and_looks_less_until_it_has_cooled_down(made, monkeypatch):
+    box, clock = made()
+    heat = {"degrees": 82.0}
+    monkeypatch.setattr("agent.box.temperature_c", lambda: heat["degrees"])
+    monkeypatch.setattr("agent.box.throttled", lambda: 0x50005)
+    box.tick()
+    hot, weak = sorted(told(box), key=lambda body: body["k"])
+    assert (hot["k"], hot["s"], hot["why"]) == ("box.hot", "start", "hot")
+    assert (weak["k"], weak["s"], weak["why"]) == ("box.power", "start", "under-voltage")
+    assert box.sharing.heat == 2
+    heat["degrees"] = 60.0
+    monkeypatch.setattr("agent.box.throttled", lambda: 0x50000)
+    for second in (10, 100):
+        clock.moment = Moment(mono_ns=second * S, utc_ms=second * 1000, synced=False)
+        box.tick()
+    assert box.sharing.heat == 0
+    ended = {body["k"] for body in told(box) if body["s"] == "end"}
+    assert ended == {"box.hot", "box.power"}

@@ -13,6 +13,7 @@ from agent.capture.capture import CameraState
 from agent.clock import ManualClock
 from agent.config.model import CameraConfig
 from agent.privacy.privacy import Privacy
+from agent.sharing import Sharing
 from agent.supervise import Pulse
 
 
@@ -53,6 +54,7 @@ def test_camera_whose_capture_gives_nothing_more_is_lost():
         privacy=Privacy("a", "b", "boot"),
         clock=clock,
         pulse=Pulse(),
+        sharing=Sharing(),
     )
     loop.capture = DeadCapture(clock)
     watching = list(loop.loops(SimpleNamespace(submit=messages.append)))[1]

@@ -1,9 +1,10 @@
-"""`box.disk`: one occurrence while there is trouble."""
+"""One occurrence while there is trouble."""
 
 import random
 
+from agent.kinds import DISK
 from agent.records import Moment, Phase
-from agent.rules.disk import CALM_S, DiskTrouble
+from agent.rules.trouble import CALM_S, Trouble
 from agent.ulid import UlidMaker
 
 
@@ -12,7 +13,7 @@ def at(second):
 
 
 def rule():
-    return DiskTrouble(UlidMaker(random.Random(1)))
+    return Trouble(DISK, UlidMaker(random.Random(1)))
 
 
 def test_trouble_starts_tells_what_was_given_up_and_ends_when_calm():

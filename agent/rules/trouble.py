@@ -1,10 +1,9 @@
-"""`box.disk`: an occurrence while what happens cannot be kept as it should be."""
+"""`box.disk`, `box.hot`, `box.power`: an occurrence while something is wrong with the box."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.kinds import DISK
 from agent.records import Event, Moment
 from agent.rules.occurrence import Occurrence, seconds_between
 
@@ -12,23 +11,24 @@ CALM_S = 60.0
 """Without trouble for this long, it is over."""
 
 
-class DiskTrouble:
+class Trouble:
     """Starts with the first trouble, tells when its reason changes or more has been given up."""
 
-    def __init__(self, ids: Callable[[int], str]) -> None:
+    def __init__(self, kind: str, ids: Callable[[int], str]) -> None:
+        self._kind = kind
         self._ids = ids
         self._open: Occurrence | None = None
         self._given_up = 0  # before this occurrence
         self._why = ""
         self._last: Moment | None = None
 
-    def look(self, at: Moment, why: str | None, given_up: int) -> list[Event]:
+    def look(self, at: Moment, why: str | None, given_up: int = 0) -> list[Event]:
         """`why` is the trouble now, None where there is none; `given_up` only ever grows."""
         count = given_up - self._given_up
         if why is not None:
             self._why, self._last = why, at
             if self._open is None:
-                self._open = Occurrence(DISK, None, self._ids(at.utc_ms), at)
+                self._open = Occurrence(self._kind, None, self._ids(at.utc_ms), at)
                 return [self._open.start((why, count), why=why, count=count or None)]
         if self._open is None or self._last is None:
             self._given_up = given_up
