@@ -29,7 +29,7 @@ from agent.health import (
     temperature_c,
     throttled,
 )
-from agent.hotlist.shelf import News, Shelf
+from agent.hotlist.shelf import ARRIVED, News, Shelf
 from agent.kinds import CLOCK, DISK, HOT, LOST, POWER, TAKEN_OVER, WHY_LIMIT_CHARS
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import OutboxWriter
@@ -264,7 +264,7 @@ class Box:
         self._privacy = Privacy(
             config.site, config.box, boot_id(), Pseudonyms(config.timezone) if pseudonyms else None
         )
-        self.hotlists = Shelf(config.hotlists.values(), state / HOTLISTS)
+        self.hotlists = Shelf(config.hotlists.values(), state / HOTLISTS, state / ARRIVED)
         self._plates = PlatePolicy(in_force=self.hotlists.in_force, pseudonyms=pseudonyms)
         self._ids = UlidMaker(random.SystemRandom())
         kept = config.evidence
@@ -307,6 +307,15 @@ class Box:
     def eyes(self) -> Eyes:
         """The models that speak for the box now."""
         return self.proving.eyes
+
+    @property
+    def restarts(self) -> int:
+        """Threads that died and were started again."""
+        return sum(loop.restarts for loop in self._loops())
+
+    def say_about(self) -> None:
+        """What the box is and how it does, at the next tick."""
+        self._about_due_s = self._health_due_s = 0.0
 
     def start(self) -> None:
         """End what a crash left open, open the hotlists, then start every thread."""
@@ -393,7 +402,7 @@ class Box:
     def _look_at_updates(self) -> None:
         before = self.eyes
         for news in self.proving.tick():
-            self._about_due_s = self._health_due_s = 0.0
+            self.say_about()
             self.tell(news.kind, news.why, version=news.what[:_VERSION_CHARS])
         if self.eyes is not before:
             for camera in self.cameras.values():
@@ -452,7 +461,7 @@ class Box:
             throttled=throttled(),
             disk_free_percent=disk_free_percent(self._state),
             clock_offset_ms=self._keeper.offset_ms,
-            restarts=sum(loop.restarts for loop in self._loops()),
+            restarts=self.restarts,
             given_up=self.writer.refused,
             step=self.sharing.step,
             updates=self.proving.report(),

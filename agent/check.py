@@ -39,6 +39,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         epilog="example: mahalla check agent.yaml",
     )
     parser.add_argument("config", metavar="agent.yaml", type=Path, help="the configuration")
+    parser.add_argument(
+        "--fragment",
+        metavar="FILE",
+        type=Path,
+        help="as if this fragment of cameras' settings lay over it (mahalla ota config)",
+    )
     parser.add_argument("--json", action="store_true", help="the same for a program")
     parser.set_defaults(run=run)
 
@@ -46,7 +52,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def run(args: argparse.Namespace) -> int:
     """Print the result; the exit code says whether the configuration can be run."""
     try:
-        config, problems = check(args.config)
+        config, problems = check(args.config, args.fragment)
     except ConfigError as error:
         print(f"mahalla check: {error}", file=sys.stderr)
         return WRONG_USAGE

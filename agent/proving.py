@@ -27,6 +27,7 @@ from agent.infer.model import Model, open_model
 from agent.infer.package import load_package
 from agent.ota.box_models import BoxModels
 from agent.ota.figures import Tally, compared, verdict
+from agent.ota.fragments import Fragments
 from agent.ota.history import History
 from agent.ota.trial import LIVE, SHADOW, Trial
 from agent.pipeline import CameraPipeline, Eyes, Seen
@@ -181,6 +182,7 @@ class Proving:
     ) -> None:
         self.eyes = eyes
         self._models = BoxModels(state)
+        self._fragments = Fragments(state)
         self._config = config
         self._clock = clock
         self._boot = boot or boot_id()
@@ -205,7 +207,7 @@ class Proving:
     def report(self) -> dict[str, dict[str, object]]:
         """What `about` and `health` say of updates."""
         try:
-            return self._models.report()
+            return {**self._models.report(), **self._fragments.report()}
         except UpdateError:
             return {}
 

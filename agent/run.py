@@ -7,11 +7,16 @@ import fcntl
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agent.errors import ConfigError, StoreError
+from agent.errors import ConfigError, StoreError, UpdateError
+
+if TYPE_CHECKING:
+    from agent.config.model import Config
 
 WRONG_CONFIGURATION = 78
 """RestartPreventExitStatus of the unit: a typo is never a boot loop."""
@@ -56,7 +61,20 @@ def run(args: argparse.Namespace) -> int:
     state = _state_folder(args.config)
     os.environ["STATE_DIRECTORY"] = str(state)  # models that came over the air lie in it
     with _alone(state):
-        return Daemon(args.config, state).run(config)
+        return Daemon(args.config, state).run(*_in_force(config, state))
+
+
+def _in_force(config: Config, state: Path) -> tuple[Config, str]:
+    """The configuration with the fragment that lies over it, and which one that is."""
+    from agent.clock import boot_id
+    from agent.ota.fragments import Fragments
+
+    fragments, now_ms = Fragments(state), time.time_ns() // 1_000_000
+    try:
+        fragments.started(boot_id(), now_ms)
+    except UpdateError as error:  # a full disk, say: no reason not to look
+        logging.getLogger(__name__).warning("update: %s", error)
+    return fragments.lay_over(config, now_ms)
 
 
 def _log_to_stderr() -> None:

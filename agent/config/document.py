@@ -23,13 +23,16 @@ REPORTED_TAG = "!reported"
 """Tag of the node that stands where something was refused already."""
 
 
-def compose(raw: bytes, report: Report) -> yaml.Node | None:
-    """The root node of a document, or None when it cannot be read; problems go to `report`."""
+def compose(raw: bytes, report: Report, file: str = "") -> yaml.Node | None:
+    """The root node of a document, or None when it cannot be read; problems go to `report`.
+
+    The marks of all nodes have `file` for their name.
+    """
     if len(raw) > SIZE_LIMIT_BYTES:
         report(1, 1, Refusal(f"the file is larger than {SIZE_LIMIT_BYTES // 1024} kB"))
         return None
     text = _decoded(raw, report)
-    return None if text is None else _composed(text, report)
+    return None if text is None else _composed(text, report, file)
 
 
 def _decoded(raw: bytes, report: Report) -> str | None:
@@ -41,9 +44,9 @@ def _decoded(raw: bytes, report: Report) -> str | None:
         return None
 
 
-def _composed(text: str, report: Report) -> yaml.Node | None:
+def _composed(text: str, report: Report, file: str) -> yaml.Node | None:
     try:
-        loader = _Composer(text, report)
+        loader = _Composer(text, report, file)
         return loader.get_single_node()
     except yaml.reader.ReaderError as error:
         refusal = Refusal(f"unprintable character U+{ord(text[error.position]):04X}")
@@ -63,8 +66,9 @@ def _position(before: str) -> tuple[int, int]:
 class _Composer(yaml.SafeLoader):
     """Composes nodes; reports aliases and tags where they stand, stops at too deep a nesting."""
 
-    def __init__(self, text: str, report: Report) -> None:
+    def __init__(self, text: str, report: Report, file: str) -> None:
         super().__init__(text)
+        self.name = file
         self._report = report
         self._depth = 0
 

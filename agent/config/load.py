@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from agent.config.document import SIZE_LIMIT_BYTES, compose
+from agent.config.fragment import laid_over
 from agent.config.login import credentials_folder
 from agent.config.model import Config
 from agent.config.place import Place, Reading
@@ -20,12 +21,12 @@ from agent.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 
-def load(path: Path) -> Config:
+def load(path: Path, fragment: Path | None = None) -> Config:
     """The configuration in force; warnings are logged.
 
-    Raises InvalidConfig with all problems, or ConfigError when the file cannot be read.
+    Raises InvalidConfig with all problems, or ConfigError when a file cannot be read.
     """
-    config, problems = check(path)
+    config, problems = check(path, fragment)
     if config is None:
         raise InvalidConfig(problems)
     for problem in problems:
@@ -33,18 +34,21 @@ def load(path: Path) -> Config:
     return config
 
 
-def check(path: Path) -> tuple[Config | None, list[Problem]]:
+def check(path: Path, fragment: Path | None = None) -> tuple[Config | None, list[Problem]]:
     """The configuration, unless there are errors, and all problems in the order of the text.
 
-    Raises ConfigError when the file cannot be read.
+    With a `fragment` as if it lay over the file. Raises ConfigError when a file cannot be read.
     """
     reading = Reading(
         file=str(path),
         folder=path.absolute().parent,
         credentials=credentials_folder(),
     )
-    config = _read(_bytes(path), reading)
-    problems = sorted(reading.problems, key=lambda problem: (problem.line, problem.column))
+    config = _read(_bytes(path), reading, fragment)
+    problems = sorted(
+        reading.problems,
+        key=lambda problem: (problem.file != reading.file, problem.line, problem.column),
+    )
     if config is None or reading.failures:
         return None, problems
     return replace(config, path=path.absolute()), problems
@@ -67,8 +71,8 @@ def _bytes(path: Path) -> bytes:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _read(raw: bytes, reading: Reading) -> Config | None:
-    root = compose(raw, reading.report)
+def _read(raw: bytes, reading: Reading, fragment: Path | None) -> Config | None:
+    root = compose(raw, reading.report, reading.file)
     if root is None:
         if not reading.failures:
             reading.report(1, 1, Refusal("the file is empty", "site, box, cameras and brokers"))
@@ -77,4 +81,17 @@ def _read(raw: bytes, reading: Reading) -> Config | None:
     if place.is_null:
         reading.report(1, 1, Refusal("the file is empty", "site, box, cameras and brokers"))
         return None
+    if fragment is not None:
+        _lay_over(place, fragment)
     return next(iter(place.attempt(CONFIG)), None)
+
+
+def _lay_over(base: Place, fragment: Path) -> None:
+    reading, file = base.reading, str(fragment)
+
+    def report(line: int, column: int, refusal: Refusal) -> None:
+        reading.report(line, column, refusal, file)
+
+    root = compose(_bytes(fragment), report, file)
+    if root is not None:
+        laid_over(base, Place(reading, root))

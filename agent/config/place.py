@@ -41,12 +41,18 @@ class Reading:
     failures: int = 0
     """How often something was refused, or spoilt by what was refused inside it."""
 
-    def report(self, line: int, column: int, refusal: Refusal) -> None:
-        self.add(line, column, "", refusal, "error")
+    def report(self, line: int, column: int, refusal: Refusal, file: str = "") -> None:
+        self._add(file or self.file, line, column, "", refusal, "error")
 
-    def add(self, line: int, column: int, path: str, why: Refusal, severity: str) -> None:
+    def add(self, mark: yaml.Mark, path: str, why: Refusal, severity: str) -> None:
+        """Report a problem at a place in the text, which knows its file."""
+        self._add(mark.name, mark.line + 1, mark.column + 1, path, why, severity)
+
+    def _add(
+        self, file: str, line: int, column: int, path: str, why: Refusal, severity: str
+    ) -> None:
         problem = Problem(
-            file=self.file,
+            file=file,
             line=line,
             column=column,
             path=path,
@@ -72,12 +78,12 @@ class Place:
     def refuse(self, refusal: Refusal, severity: str = "error") -> None:
         """Report a problem with the value here."""
         mark = (self.key if self.key and self.is_null else self.node).start_mark
-        self.reading.add(mark.line + 1, mark.column + 1, self.path, refusal, severity)
+        self.reading.add(mark, self.path, refusal, severity)
 
     def refuse_key(self, refusal: Refusal, severity: str = "error") -> None:
         """Report a problem with the key here, or with what is missing under it."""
         mark = (self.key or self.node).start_mark
-        self.reading.add(mark.line + 1, mark.column + 1, self.path, refusal, severity)
+        self.reading.add(mark, self.path, refusal, severity)
 
     def warn(self, what: str, allowed: str = "") -> None:
         self.refuse(Refusal(what, allowed), "warning")

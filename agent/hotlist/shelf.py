@@ -14,6 +14,9 @@ from agent.hotlist.hotlist import Hotlist
 
 _log = logging.getLogger(__name__)
 
+ARRIVED = Path("ota", "hotlists")
+"""Below the state folder of a box: where lists lie that came over the air."""
+
 _SUFFIX = ".list"
 _Stamp = tuple[int, int, int]
 
@@ -53,10 +56,15 @@ class Shelf:
     A file that is refused changes nothing: the list before it stays until its own end. The last
     file that was good is kept in `folder` (sealed as it came), so that this holds over a power
     cut, and so that an older version is not taken for a newer one after it either.
+
+    A list may also lie in `arrived` (it came over the air): of the two, the file that was
+    written last is looked at.
     """
 
-    def __init__(self, sources: Iterable[ListSource], folder: Path) -> None:
-        self._places = [_Place(source, folder) for source in sources]
+    def __init__(
+        self, sources: Iterable[ListSource], folder: Path, arrived: Path | None = None
+    ) -> None:
+        self._places = [_Place(source, folder, arrived) for source in sources]
         names = {f"{place.name}{_SUFFIX}" for place in self._places}
         for stray in folder.glob(f"*{_SUFFIX}"):
             if stray.name not in names:
@@ -75,9 +83,12 @@ class Shelf:
 class _Place:
     """One list's place on the shelf."""
 
-    def __init__(self, source: ListSource, folder: Path) -> None:
+    def __init__(self, source: ListSource, folder: Path, arrived: Path | None) -> None:
         self.name = source.name
         self._source = source
+        self._files = [source.file]
+        if arrived is not None:
+            self._files.append(arrived / f"{source.name}{_SUFFIX}")
         self._copy = folder / f"{source.name}{_SUFFIX}"
         self._hotlist: Hotlist | None = None
         self._kept: Hotlist | None = None  # was in force, and is again if the clock lets it
@@ -95,10 +106,11 @@ class _Place:
         if not self._looked:
             self._kept = self._opened_copy()
         kept = self._restored(utc_ms)
-        stamp = _stamp(self._source.file)
+        file = max(self._files, key=_stamp)
+        stamp = _stamp(file)
         news = self._ended(stamp, utc_ms)
         if self._hotlist is None or stamp != self._taken:
-            news += self._take(stamp, utc_ms)
+            news += self._take(file, stamp, utc_ms)
         if self._unkept is not None:
             self._keep(self._unkept)
         if kept and all(each.why != "loaded" for each in news):
@@ -137,10 +149,10 @@ class _Place:
             self._told = (stamp, fault.why)
         return [self._news(fault.why, hotlist)]
 
-    def _take(self, stamp: _Stamp, utc_ms: int) -> list[News]:
+    def _take(self, file: Path, stamp: _Stamp, utc_ms: int) -> list[News]:
         """The file's list comes in force, or is refused; the same refusal is told once."""
         try:
-            hotlist, content = self._opened(self._source.file)
+            hotlist, content = self._opened(file)
             hotlist.check_time(utc_ms, round(self._source.max_age_s * 1000))
             self._refuse_older(hotlist)
         except HotlistError as error:
@@ -148,7 +160,7 @@ class _Place:
                 return []
             self._told = (stamp, error.why)
             left = "the one before stays in force" if self._hotlist else "none is in force"
-            _log.warning("hotlist %s: %s: %s; %s", self.name, self._source.file, error, left)
+            _log.warning("hotlist %s: %s: %s; %s", self.name, file, error, left)
             return [News(hotlist=self.name, why=f"refused-{error.why}")]
         self._taken, self._told, self._kept = stamp, None, None
         before = self._hotlist if self._looked else None

@@ -17,6 +17,7 @@ from agent.ota.verbs import verb
 
 if TYPE_CHECKING:
     from agent.config.model import Config
+    from agent.ota.apply import Outcome
     from agent.ota.box_models import BoxModels
     from agent.ota.client import Client
     from agent.ota.fetching import Line
@@ -70,6 +71,12 @@ def register(verbs: Verbs) -> None:
         help="wait up to so long before the first request, so that not all boxes ask at once",
     )
     back = verb(verbs, "rollback", _rollback, "on a box: back to the models before", "")
+    back.add_argument(
+        "--config",
+        dest="settings",
+        action="store_true",
+        help="instead: cameras as agent.yaml has them, without what came over the air",
+    )
     for each in (apply, back):
         each.add_argument(
             "--state",
@@ -145,7 +152,9 @@ def _apply(args: argparse.Namespace) -> int:
         update = Update(models, client, me, not_now=not_now, again=args.again, at_once=args.now)
         try:
             outcomes = update.run()
-            lists, trouble = _hotlists(client, config)
+            lists, trouble = _hotlists(client, config, args.state)
+            more, trouble = _settings(client, config, args, trouble)
+            outcomes += more
         finally:
             _note_spent(models, client.package_bytes)
         if client.clock_is_behind:
@@ -164,30 +173,56 @@ def _apply(args: argparse.Namespace) -> int:
     if not outcomes and not lists:
         print("nothing new for this box")
     if trouble:
-        print(f"mahalla ota: hotlists: {trouble}", file=sys.stderr)
+        print(f"mahalla ota: {trouble}", file=sys.stderr)
     return 1 if trouble or any(each.state == "refused" for each in outcomes) else 0
 
 
-def _hotlists(client: Client, config: Config) -> tuple[list[str], str]:
+def _hotlists(client: Client, config: Config, state: Path) -> tuple[list[str], str]:
     """Lists that are new, and what went wrong: models do not wait for them."""
     from agent.ota.hotlists import fetch
 
     try:
-        files = {name: each.file for name, each in config.hotlists.items()}
-        return fetch(client, files), ""
+        return fetch(client, config.hotlists, state), ""
     except UpdateError as error:
-        return [], str(error)
+        return [], f"hotlists: {error}"
+
+
+def _settings(
+    client: Client, config: Config, args: argparse.Namespace, trouble: str
+) -> tuple[list[Outcome], str]:
+    """What came for this box's configuration; models and lists do not wait for it."""
+    from agent.ota.fragments import Fragments
+    from agent.ota.settings import fetch_certificate, fetch_fragment
+
+    fragments, now_ms = Fragments(args.state), round(client.now_s * 1000)
+    try:
+        return [
+            *fetch_certificate(client, config, args.state, fragments, now_ms),
+            *fetch_fragment(client, args.config, config, fragments, now_ms, again=args.again),
+        ], trouble
+    except UpdateError as error:
+        return [], trouble or f"configuration: {error}"
 
 
 def _rollback(args: argparse.Namespace) -> int:
     from agent.ota.box_models import BoxModels
 
     os.environ["STATE_DIRECTORY"] = str(args.state)
+    if args.settings:
+        return _roll_settings_back(args.state)
     models = BoxModels(args.state)
     with models.alone():
         now = models.roll_back(time.time_ns() // 1_000_000)
     active = ", ".join(f"{model} {entry.version}" for model, entry in now.items())
     print(f"active: {active or 'the installed models'}")
+    return 0
+
+
+def _roll_settings_back(state: Path) -> int:
+    from agent.ota.fragments import Fragments
+
+    left = Fragments(state).roll_back(time.time_ns() // 1_000_000)
+    print(f"left: {left}; agent.yaml is in force as it is written")
     return 0
 
 

@@ -35,7 +35,7 @@ _CEILINGS = UpdaterConfig(
     snapshot_max_length=64_000,
     targets_max_length=1_000_000,
 )
-_ROLES = ("root", "timestamp", "snapshot", "targets", "models", "halts", "hotlists")
+_ROLES = ("root", "timestamp", "snapshot", "targets", "models", "halts", "hotlists", "config")
 
 
 class Client:

@@ -1,4 +1,4 @@
-"""Lists of sought plates by the way of models: to the place that agent.yaml names.
+"""Lists of sought plates by the way of models: into the state folder, where the service may write.
 
 The agent itself judges a list by its own signatures and numbers (`agent.hotlist`), and keeps the
 one before where it refuses the new one: here only bytes are carried, and never half of them.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent.durable import replace
 from agent.errors import UpdateError
+from agent.hotlist.shelf import ARRIVED
 from agent.ota.client import Client
 
 LIMIT_BYTES = 20_000_000
@@ -27,14 +28,16 @@ def path_of(name: str) -> str:
     return f"hotlists/{name}.list"
 
 
-def fetch(client: Client, files: Mapping[str, Path]) -> list[str]:
+def fetch(client: Client, names: Iterable[str], state: Path) -> list[str]:
     """Bring the named lists to what the repository has; names of those that were replaced."""
-    fetched = []
-    for name, file in files.items():
+    fetched, folder = [], state / ARRIVED
+    for name in names:
         target = client.target(path_of(name))
+        file = folder / f"{name}.list"
         if target is None or target.hashes["sha256"] == _sha256(file):
             continue
         try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace(file, client.download(target, LIMIT_BYTES).read_bytes())
         except OSError as error:
             raise UpdateError(f"{file}: cannot be written: {error.strerror}") from error

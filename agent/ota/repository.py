@@ -57,6 +57,7 @@ _LIFE_DAYS = {
     "targets": 730,
     "models": 365,
     "hotlists": 30,
+    "config": 365,
     "halts": 45,
     "snapshot": 45,
     "timestamp": 45,
@@ -65,6 +66,7 @@ DELEGATED: Mapping[str, Sequence[str]] = {
     "models": ["models/*", "models/*/*"],
     "halts": ["halts/*"],
     "hotlists": ["hotlists/*"],
+    "config": ["config/*/*"],
 }
 """Paths that each role may sign; a `*` is one level."""
 
@@ -76,11 +78,17 @@ class Keys:
     root: Sequence[SSlibKey]
     models: SSlibKey
     hotlists: SSlibKey
+    config: SSlibKey
     online: SSlibKey
 
     def delegated(self) -> dict[str, SSlibKey]:
         """The key of each delegated role."""
-        return {"models": self.models, "halts": self.online, "hotlists": self.hotlists}
+        return {
+            "models": self.models,
+            "halts": self.online,
+            "hotlists": self.hotlists,
+            "config": self.config,
+        }
 
 
 class Repository:

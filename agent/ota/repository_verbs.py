@@ -50,19 +50,19 @@ def _register_keys(verbs: Verbs) -> None:
         _init,
         "begin a repository; two of the root keys sign it",
         "repo --root a.pub --root b.pub --root c.pub --models models.pub --hotlists hotlists.pub "
-        "--online online.pub --sign a.key --sign b.key",
+        "--config config.pub --online online.pub --sign a.key --sign b.key",
     )
     repository(init)
     init.add_argument(
         "--root", metavar="PUB", type=Path, action="append", required=True, help="two at least"
     )
-    for role in ("models", "hotlists", "online"):
+    for role in ("models", "hotlists", "config", "online"):
         init.add_argument(f"--{role}", metavar="PUB", type=Path, required=True)
     rotate = verb(
         verbs,
         "rotate",
         _rotate,
-        "another key for a role: root, online, models, hotlists; two root "
+        "another key for a role: root, online, models, hotlists, config; two root "
         "keys sign it, for root two of the old and two of the new ones; then publish",
         "repo models models-2.pub --sign a.key --sign b.key",
     )
@@ -152,6 +152,28 @@ def _register_releases(verbs: Verbs) -> None:
     repository(put)
     put.add_argument("name", metavar="NAME")
     put.add_argument("file", metavar="FILE", type=Path, help="of `mahalla hotlist make`")
+    config = verb(
+        verbs,
+        "config",
+        _config,
+        "draft settings of a box's cameras: zones, lines, rules, hours, preset, pace; the box "
+        "checks them and takes them back when its agent does not run with them",
+        "repo alpomish/north-gate gate-in.yaml --against boxes/north-gate/agent.yaml",
+    )
+    certificate = verb(
+        verbs,
+        "certificate",
+        _certificate,
+        "draft the renewed certificate of a box; it takes none that does not fit its key",
+        "repo alpomish/north-gate north-gate.pem",
+    )
+    for each, name in ((config, "a fragment: cameras: {…}"), (certificate, "PEM, no key")):
+        repository(each)
+        each.add_argument("box", metavar="SITE/BOX")
+        each.add_argument("file", metavar="FILE", type=Path, help=name)
+    config.add_argument(
+        "--against", metavar="agent.yaml", type=Path, help="check it as the box will"
+    )
     publish = verb(
         verbs,
         "publish",
@@ -245,6 +267,7 @@ def _init(args: argparse.Namespace) -> int:
         root=[load_public(path) for path in args.root],
         models=load_public(args.models),
         hotlists=load_public(args.hotlists),
+        config=load_public(args.config),
         online=load_public(args.online),
     )
     repo = opened(args)
@@ -332,6 +355,37 @@ def _put(args: argparse.Namespace) -> int:
     parse(found)  # HotlistError when it is none
     opened(args).put(path_of(args.name), found)
     print(f"drafted: {path_of(args.name)}, {len(found)} bytes")
+    return 0
+
+
+def _config(args: argparse.Namespace) -> int:
+    from agent.config.fragment import problems_of
+    from agent.config.load import check
+    from agent.ota.settings import LIMIT_BYTES, fragment_path, label_of
+
+    found = content(args.file, LIMIT_BYTES)
+    problems = problems_of(str(args.file), found)
+    if args.against:
+        problems = check(args.against, args.file)[1]
+    errors = [each for each in problems if each.severity == "error"]
+    for problem in errors:
+        print(f"mahalla ota: {problem}", file=sys.stderr)
+    if errors:
+        return 1
+    opened(args).put(fragment_path(args.box), found)
+    print(f"drafted: {fragment_path(args.box)}, version {label_of(found)}")
+    return 0
+
+
+def _certificate(args: argparse.Namespace) -> int:
+    from agent.ota.certificates import LIMIT_BYTES, certificate_of
+    from agent.ota.settings import certificate_path, label_of
+
+    found = content(args.file, LIMIT_BYTES)
+    ends = certificate_of(found).not_valid_after_utc
+    opened(args).put(certificate_path(args.box), found)
+    path = certificate_path(args.box)
+    print(f"drafted: {path}, version {label_of(found)}, until {ends:%Y-%m-%d}")
     return 0
 
 

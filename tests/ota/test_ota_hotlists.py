@@ -8,6 +8,7 @@ from test_ota_attacks import resigned
 from tuf.api.metadata import TargetFile
 
 from agent.errors import UpdateError
+from agent.hotlist.shelf import ARRIVED
 from agent.ota.hotlists import fetch, path_of
 
 
@@ -20,18 +21,17 @@ def put(maintainer, content: bytes) -> None:
 def file(maintainer, box, tmp_path):
     maintainer.release("1")
     put(maintainer, b"list 1")
-    where = tmp_path / "stolen.list"
-    assert fetch(box.client(maintainer.public), {"stolen": where}) == ["stolen"]
-    return where
+    assert fetch(box.client(maintainer.public), ["stolen"], tmp_path) == ["stolen"]
+    return tmp_path / ARRIVED / "stolen.list"
 
 
 def test_list_comes_once_and_again_when_it_is_new(maintainer, box, file):
-    files = {"stolen": file, "local": file.with_name("local.list")}
-    assert fetch(box.client(maintainer.public), files) == []
+    names, state = ["stolen", "local"], file.parents[2]
+    assert fetch(box.client(maintainer.public), names, state) == []
     put(maintainer, b"list 2")
-    assert fetch(box.client(maintainer.public), files) == ["stolen"]
+    assert fetch(box.client(maintainer.public), names, state) == ["stolen"]
     assert file.read_bytes() == b"list 2"
-    assert not files["local"].exists()
+    assert [each.name for each in file.parent.iterdir()] == ["stolen.list"]
 
 
 def test_list_that_was_tampered_with_changes_nothing(maintainer, box, file):
@@ -39,7 +39,7 @@ def test_list_that_was_tampered_with_changes_nothing(maintainer, box, file):
     for place in maintainer.public.glob("targets/hotlists/*"):
         place.write_bytes(b"list X")
     with pytest.raises(UpdateError, match="does not verify"):
-        fetch(box.client(maintainer.public), {"stolen": file})
+        fetch(box.client(maintainer.public), ["stolen"], file.parents[2])
     assert file.read_bytes() == b"list 1"
 
 
@@ -49,11 +49,11 @@ def test_key_of_models_signs_no_lists_and_that_of_lists_no_models(maintainer, bo
         models.targets["hotlists/stolen.list"] = data
 
     resigned(maintainer, "models", change, maintainer.models)
-    assert fetch(box.client(maintainer.public), {"stolen": file}) == []
+    assert fetch(box.client(maintainer.public), ["stolen"], file.parents[2]) == []
     assert file.read_bytes() == b"list 1"
     resigned(maintainer, "hotlists", lambda signed: None, maintainer.models)
     with pytest.raises(UpdateError, match="does not verify"):
-        fetch(box.client(maintainer.public), {"stolen": file})
+        fetch(box.client(maintainer.public), ["stolen"], file.parents[2])
 
 
 def test_lists_that_nobody_renews_expire_sooner_than_models(maintainer, box, file):
@@ -62,7 +62,7 @@ def test_lists_that_nobody_renews_expire_sooner_than_models(maintainer, box, fil
     maintainer.publish(maintainer.online)
     client = box.client(maintainer.public)
     with pytest.raises(UpdateError, match="holds it back"):
-        fetch(client, {"stolen": file})
+        fetch(client, ["stolen"], file.parents[2])
     assert box.apply(maintainer.public)[0].state == "active"
 
 

@@ -39,6 +39,7 @@ def test_page_can_be_walked_through(tmp_path, monkeypatch, capsys):
     (tmp_path / "canaries.txt").write_text("alpomish/north-gate\n")
     (tmp_path / "fleet.txt").write_text("alpomish/north-gate\nalpomish/south-gate\n")
     (tmp_path / "agent.yaml").write_text(AGENT)
+    (tmp_path / "gate-in.yaml").write_text("cameras:\n  gate-in: {preset: market}\n")
     said = {}
     for line in lines():
         words = shlex.split(line)
@@ -62,6 +63,7 @@ def test_page_can_be_walked_through(tmp_path, monkeypatch, capsys):
     assert f"face {version}  on trial" in said["apply"].out
     assert f"face {version}  ok" in said["verify"].out
     assert said["rollback"].out == "active: the installed models\n"
+    assert "config/alpomish/north-gate.yaml, version " in said["config"].out
     assert main(["ota", "apply", "stick/models.ota", "--state", "state"]) == 1
     assert "REFUSED: refused before: rolled back" in capsys.readouterr().out
 

@@ -211,6 +211,21 @@ class Certificates:
         key_file.chmod(0o600)
         return cert_file, key_file
 
+    def renew(
+        self, name: str, *, days: int, named: str = "", of: Certificates | None = None
+    ) -> bytes:
+        """PEM of another certificate over the key that `issue` made, perhaps of another `of`."""
+        key_file = (of or self)._folder / f"{name}.key"
+        key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, named or name)])
+        alternative = x509.SubjectAlternativeName([x509.DNSName(named or name)])
+        certificate = (
+            self._builder(subject, key.public_key(), days=days)
+            .add_extension(alternative, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM)
+
     def _builder(self, subject, public_key, *, days: int) -> x509.CertificateBuilder:
         now = datetime.now(timezone.utc)
         return (

@@ -46,6 +46,7 @@ class Maintainer:
         make = CryptoSigner.generate_ed25519
         self.root = [make() for _ in range(3)]
         self.models, self.hotlists, self.online = make(), make(), make()
+        self.config = make()
         self.at().create(self.keys(), self.root[:2])
 
     def keys(self) -> Keys:
@@ -53,6 +54,7 @@ class Maintainer:
             root=[each.public_key for each in self.root],
             models=self.models.public_key,
             hotlists=self.hotlists.public_key,
+            config=self.config.public_key,
             online=self.online.public_key,
         )
 
