@@ -33,17 +33,23 @@ done
 etc=$root/etc/mahalla-office
 [ -f "$etc/broker.key" ] || fail "$etc/broker.key is not there: mahalla site request makes it"
 
-if [ -z "$root" ] && ! { [ -x /usr/sbin/mosquitto ] && [ -x /usr/sbin/chronyd ]; }; then
+if [ -z "$root" ] && ! dpkg -s mosquitto chrony openssl >/dev/null 2>&1; then
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto chrony
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto chrony openssl >/dev/null
 fi
+
+number() { # of a list of the revoked: it only grows
+    [ ! -e "$1" ] || echo $((16#$(openssl crl -in "$1" -noout -crlnumber | sed 's/.*=\(0x\)\{0,1\}//')))
+}
+new=$(number "$from/crl.pem") old=$(number "$etc/crl.pem")
+[ "$new" -ge "${old:-0}" ] || fail "$from/crl.pem is older than the list that is here; build anew"
 
 restart= changed=
 put() { # put MODE FROM TO [restart]
     cmp -s "$2" "$3" && return
     mkdir -p "$(dirname "$3")"
     install -m "$1" "$2" "$3.part"
-    [ -n "$root" ] || chown root:mosquitto "$3.part"
+    [ -n "$root" ] || [ "$1" != 0600 ] || chown mosquitto:mosquitto "$3.part"
     mv -f "$3.part" "$3"
     changed=1
     [ "${4:-}" != restart ] || restart=1
@@ -56,8 +62,8 @@ put 0644 "$here/mosquitto.conf" "$etc/mosquitto.conf" restart
 put 0644 "$from/ca.pem" "$etc/ca.pem" restart
 put 0644 "$from/broker.pem" "$etc/broker.pem" restart
 put 0644 "$from/crl.pem" "$etc/crl.pem" restart
-put 0640 "$from/acl" "$etc/acl"
-put 0640 "$from/passwords" "$etc/passwords"
+put 0600 "$from/acl" "$etc/acl"
+put 0600 "$from/passwords" "$etc/passwords"
 put 0644 "$here/mahalla-office.service" "$root/etc/systemd/system/mahalla-office.service" restart
 put 0644 "$here/chrony.conf" "$root/etc/chrony/conf.d/mahalla.conf"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -101,8 +102,8 @@ class Office(Mosquitto):
     """deploy/office in its own folder; `port` is the door of boxes, `people_port` the other."""
 
     def __init__(self, mahalla: Mahalla) -> None:
-        if MOSQUITTO is None:
-            pytest.skip("mosquitto is not installed (apt install mosquitto)")
+        if MOSQUITTO is None or not shutil.which("openssl"):
+            pytest.skip("mosquitto or openssl is not installed (apt install mosquitto openssl)")
         self._folder = mahalla.folder / "office"
         self._process = None
         self._mahalla = mahalla

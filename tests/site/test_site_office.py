@@ -3,19 +3,16 @@
 import json
 import signal
 import subprocess
-import threading
 
-import paho.mqtt.client as paho
 import pytest
 from brokers import wait_until
 from daemon import MAHALLA
 from faults import Receiver, Running, everything_has_come
 from listener import Listener
 from mahalla import Mahalla, Office
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from peer import NOT_AUTHORIZED, Peer
 
 ROOT = "sm/1/alpomish"
-NOT_AUTHORIZED = 0x87
 
 
 @pytest.fixture(scope="module")
@@ -29,58 +26,6 @@ def mahalla(tmp_path_factory):
 def office(mahalla):
     with Office(mahalla) as broker:
         yield broker
-
-
-class Peer:
-    """A connection of a box or of a person that comes back by itself; a context."""
-
-    def __init__(self, port, tls, *, login=None, client_id="any"):
-        self.acks, self.heard, self.connected = {}, [], threading.Event()
-        self.lost = 0
-        self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5
-        )
-        self._client.tls_set_context(tls)
-        if login:
-            self._client.username_pw_set(*login)
-        self._client.reconnect_delay_set(0.1, 0.3)
-        self._client.on_connect = self._on_connect
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_publish = lambda _c, _u, mid, reason, _p: self.acks.update(
-            {mid: reason.value}
-        )
-        self._client.on_message = lambda _c, _u, message: self.heard.append(message.topic)
-        self._subscribed = threading.Event()
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._port = port
-
-    def _on_connect(self, _client, _user, _flags, reason, _properties):
-        if not reason.is_failure:
-            self.connected.set()
-
-    def _on_disconnect(self, *_):
-        self.connected.clear()
-        self.lost += 1
-
-    def publish(self, topic, body="{}"):
-        """The reason code of its PUBACK."""
-        mid = self._client.publish(topic, body, qos=1).mid
-        return wait_until(lambda: {"code": self.acks[mid]} if mid in self.acks else None)["code"]
-
-    def subscribe(self, topic):
-        assert self.connected.wait(10)
-        self._subscribed.clear()
-        self._client.subscribe(topic, qos=1)
-        assert self._subscribed.wait(10)
-
-    def __enter__(self):
-        self._client.connect_async("localhost", self._port)
-        self._client.loop_start()
-        return self
-
-    def __exit__(self, *_):
-        self._client.disconnect()
-        self._client.loop_stop()
 
 
 def box(office, mahalla, name, **more):
@@ -213,6 +158,17 @@ def test_revoked_box_is_shut_out_at_once_and_another_takes_its_place(own):
                 wait_until(lambda: thief.lost > 4, what="it still tries")
                 assert not thief.connected.is_set()
                 assert fresh.lost == 0
+
+
+def test_list_of_the_revoked_that_is_older_is_refused(own):
+    older = (own.out / "office" / "crl.pem").read_bytes()
+    with Office(own) as broker:
+        assert own.do("revoke", "bazaar") == 0
+        broker.install()
+        (own.out / "office" / "crl.pem").write_bytes(older)
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            broker.install()
+        assert "older than the list that is here" in refused.value.stderr
 
 
 def test_renewed_box_is_let_in_by_its_old_certificate_until_it_has_the_new_one(own):
