@@ -33,8 +33,9 @@ check: setup ## format, lint, strict types, import layers, then the tests
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: setup ## speed, memory and start-up as one table of ratios
+bench: setup ## speed, memory, start-up, cameras at rest and missed passers, as ratios (an hour)
 	$(BIN)/python tests/bench/bench.py $(ARGS)
+	$(BIN)/python tests/bench/bench_gate.py
 
 wheel: $(BUILD)/ready ## dist/mahalla_agent-*.whl
 	rm -rf dist

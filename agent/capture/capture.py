@@ -109,14 +109,18 @@ class Capture:
         self._awake_ns = 0
         self._stamps: deque[int] = deque(maxlen=_FPS_FRAMES)
         self._state = CameraState(connected=False, since_mono_ns=clock.now().mono_ns)
+        self._lived_ns: int | None = None  # when the last picture came
         self._source: Source | None = None
 
     @property
     def state(self) -> CameraState:
         """How the camera is now; safe to ask from any thread."""
-        attention = self.attention
         return replace(
-            self._state, fps=self._fps(), awake_s=self._awake_ns / 1e9, sleeps=attention.mode
+            self._state,
+            last_frame_mono_ns=self._lived_ns,
+            fps=self._fps(),
+            awake_s=self._awake_ns / 1e9,
+            sleeps=self.attention.mode,
         )
 
     def follow(self) -> None:
@@ -193,20 +197,21 @@ class Capture:
         if not self._state.connected:
             log.info("camera %s: connected", self._camera.camera_id)
             self._state = CameraState(connected=True, since_mono_ns=frame.t_mono_ns)
+            self._lived_ns = None  # the time away is not time awake
         if not asleep:
             self._live_on(frame.t_mono_ns, asleep=frame.still and not self.attention.decodes)
         self.mailbox.put(frame)
 
     def _live_on(self, came_ns: int, *, asleep: bool) -> None:
         """A picture came, be it decoded or not."""
-        before_ns = self._state.last_frame_mono_ns
+        before_ns = self._lived_ns
         # While it catches up, pictures of the past come between those of now.
         if self._state.connected and (before_ns is None or came_ns > before_ns):
             self._watch.live_on(came_ns)
             self._stamps.append(came_ns)
             if before_ns is not None and not asleep:
                 self._awake_ns += came_ns - before_ns
-            self._state = replace(self._state, last_frame_mono_ns=came_ns)
+            self._lived_ns = came_ns
         self._progress()
 
     def _sit_out(self, error: CaptureError, ran_s: float, stop: threading.Event) -> None:

@@ -43,7 +43,9 @@ _MOST_SAMPLES = 120  # a minute of settled blocks, so that rain and dusk become 
 _OLD_S = 600.0  # older samples are of another light
 _GIVE_UP_S = 60.0  # by then a stream that can be judged has been: groups are shorter than a block
 
-_KEYFRAME_SHARE = 0.02  # what stands still and was not there is some percent of a keyframe
+# What stands still and was not there is some percent of a keyframe. Rate control moves an idle
+# one to and fro between a few sizes (x264, 1080p: by 2 %), so it is held against all of them.
+_KEYFRAME_SHARE = 0.01
 
 
 class Sign(Enum):
@@ -58,8 +60,8 @@ class PacketGate:
     """Judges one stream by the sizes of its coded pictures; pure, it reads no clock."""
 
     def __init__(self) -> None:
-        self._blocks: defaultdict[int, _Baseline] = defaultdict(lambda: _Baseline(_SHARE))
-        self._keyframes = _Baseline(_KEYFRAME_SHARE)
+        self._blocks: defaultdict[int, _Baseline] = defaultdict(_Baseline)
+        self._keyframes = _Baseline()
         self._apart_s: deque[float] = deque(maxlen=9)  # keyframes
         self._keyframe_ns: int | None = None
         self._interval_s = 0.04
@@ -115,11 +117,11 @@ class PacketGate:
         if self._keyframe_ns is not None:
             self._apart_s.append((t_ns - self._keyframe_ns) / _NS)
         self._keyframe_ns = t_ns
-        departs = self._keyframes.departs(size_bytes)
+        new = self._keyframes.is_new(size_bytes)
         if quiet:
             self._keyframes.learn(size_bytes, t_ns)
         self._note_whether_it_tells()
-        return Sign.LOOK if departs else Sign.NOTHING
+        return Sign.LOOK if new else Sign.NOTHING
 
     def _judge(self, t_ns: int, *, quiet: bool) -> Sign:
         """One block at its end, and what it adds to the baseline."""
@@ -148,16 +150,22 @@ class PacketGate:
 class _Baseline:
     """What is usual: the median of samples, and how far from it is out of the ordinary."""
 
-    def __init__(self, least_share: float) -> None:
+    def __init__(self) -> None:
         self.middle: float | None = None
         self.threshold: float | None = None
-        self._least_share = least_share
         self._samples: deque[tuple[int, float]] = deque(maxlen=_MOST_SAMPLES)
 
     def departs(self, value: float) -> bool:
         if self.middle is None or self.threshold is None:
             return False
         return abs(value - self.middle) > self.threshold
+
+    def is_new(self, value: float) -> bool:
+        """Whether no sample was like it."""
+        if self.middle is None:
+            return False
+        least = min(abs(value - sample) for _, sample in self._samples)
+        return least > _KEYFRAME_SHARE * self.middle
 
     def learn(self, value: float, t_ns: int) -> None:
         self._samples.append((t_ns, value))
@@ -170,9 +178,7 @@ class _Baseline:
         self.middle = statistics.median(values)
         sigma = _TO_SIGMA * _deviation(values, self.middle)
         unsure = 1 + _FEW / len(values)
-        self.threshold = max(
-            _DEVIATIONS * unsure * sigma, self._least_share * self.middle, _LEAST_BYTES
-        )
+        self.threshold = max(_DEVIATIONS * unsure * sigma, _SHARE * self.middle, _LEAST_BYTES)
 
 
 def _deviation(values: Iterable[float], middle: float) -> float:

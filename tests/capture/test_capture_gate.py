@@ -142,6 +142,14 @@ def test_gate_asks_to_look_at_a_keyframe_unlike_those_before():
     assert (Sign.LOOK, 120.0) in stream.play(gate, 2)
 
 
+def test_gate_knows_keyframes_that_rate_control_moves_between_two_sizes():
+    gate, stream, looks = PacketGate(), Stream(), []
+    for group in range(300):
+        stream.keyframe = round(KEYFRAME * (0.978 if group % 4 == 3 else 1))
+        looks += [at for sign, at in stream.play(gate, 2) if sign is Sign.LOOK]
+    assert len(looks) <= 2
+
+
 def test_gate_of_packets_that_come_in_bursts_judges_by_their_number():
     gate, stream = PacketGate(), Stream()
     plain = gate.push

@@ -71,7 +71,7 @@ def at_rest():
     return list(units_of(Street(noise=0.4), 150))
 
 
-def test_sleeper_at_rest_frees_the_decoder_and_looks_twice_a_minute(at_rest):
+def test_sleeper_at_rest_frees_the_decoder_and_looks_once_a_minute(at_rest):
     looker = Looker().watch(at_rest)
     assert looker.attention.mode == "sizes"
     assert looker.sleeper.asleep
