@@ -69,7 +69,7 @@ HOTLISTS = "hotlists"
 
 CLOCK_FILE = "clock.json"
 
-UPDATES = "ota/memory.json"
+UPDATES = "ota/floors.json"
 
 EVIDENCE = "evidence"
 

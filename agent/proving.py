@@ -194,6 +194,7 @@ class Proving:
         self._is_on = not os.environ.get("MAHALLA_MODELS")  # then these models it is, and no others
         self._beside: list[Beside] = []
         self._began_s = time.monotonic()
+        self._ticked_s = self._began_s
         self._due_s = self._judge_s = 0.0
         self._keep_s = self._began_s + _KEEP_S
         self._hour: int | None = None
@@ -221,11 +222,17 @@ class Proving:
             self._due_s = now_s + _LOOK_S
             if self._has_changed():
                 news += self._look()
+        self._wait(now_s)
         if self._trial is not None and now_s >= self._judge_s:
             self._judge_s = now_s + min(_JUDGE_S, self._length_s() / 4)
             news += self._judge(now_s)
         self._note_hour()
         return news
+
+    def _wait(self, now_s: float) -> None:
+        passed_s, self._ticked_s = now_s - self._ticked_s, now_s
+        if self._trial is not None:
+            self._trial = replace(self._trial, waited_s=self._trial.waited_s + passed_s)
 
     def stop(self) -> None:
         """Write down how far it has come."""
@@ -359,14 +366,15 @@ class Proving:
     def _is_over(self, trial: Trial) -> bool:
         """Long enough, and enough seen to compare; where nothing comes by, several times as long.
 
-        A model that no camera here uses has nothing to show.
+        A camera that sleeps shows nothing at all: then what counts is how long the agent has run.
+        A model that no camera here uses has nothing to show either.
         """
         if self._stage is None or not self._stage.tasks:
             return True
         length_s = self._length_s()
-        if trial.watched_s < length_s or trial.new.frames == 0:
-            return False
-        return compared(trial.old, trial.new) or trial.watched_s >= _UNSEEN * length_s
+        if max(trial.waited_s, trial.watched_s) >= _UNSEEN * length_s:
+            return True
+        return trial.watched_s >= length_s and compared(trial.old, trial.new)
 
     def _go_live(self) -> list[News]:
         trial, stage = self._trial, self._stage

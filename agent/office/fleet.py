@@ -13,6 +13,8 @@ TRYING = ("shadow", "live", "active")
 """States of a box that has taken a release."""
 
 _MOST_BOXES = 100_000
+_LONGEST_MS = 30 * 86_400_000  # a box that says it spoke before that has no clock
+_AHEAD_MS = 300_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +35,27 @@ class Row:
 
 @dataclass(slots=True, kw_only=True)
 class Fleet:
-    """What was heard on `…/health`; messages of another form are counted and left alone."""
+    """What was heard on `…/health`; messages of another form are counted and left alone.
+
+    All times are of the listener's clock: a box whose own is wrong is neither silent nor loud.
+    """
 
     silent_ms: int
-    heard_ms: dict[str, int] = field(default_factory=dict)  # by box, its own last time
+    began_ms: int  # when the listener began to listen
+    heard_ms: dict[str, int] = field(default_factory=dict)  # by box, the last time
     models: dict[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     unreadable: int = 0
 
-    def hear(self, topic: str, payload: bytes) -> None:
-        """One health message."""
+    def hear(self, topic: str, payload: bytes, now_ms: int, *, retained: bool = False) -> None:
+        """One health message.
+
+        When a retained one was sent, only the box itself says. Where that cannot be, the box
+        counts as heard when we began to listen: it is silent after a while, not at once.
+        """
         try:
             _, _, site, box, _ = topic.split("/")
             content = json.loads(payload)
-            at_ms, models = int(content["t"]), content.get("ota", {})
+            said_ms, models = int(content["t"]), content.get("ota", {})
             states = {
                 str(model): {
                     "v": str(row["v"]),
@@ -60,6 +70,10 @@ class Fleet:
             self.unreadable += 1
             return
         name = f"{site}/{box}"
+        at_ms = now_ms
+        if retained:
+            is_likely = self.began_ms - _LONGEST_MS < said_ms <= now_ms + _AHEAD_MS
+            at_ms = min(said_ms, now_ms) if is_likely else self.began_ms
         if name in self.heard_ms or len(self.heard_ms) < _MOST_BOXES:
             self.heard_ms[name], self.models[name] = at_ms, states
 

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ from agent.ota.verbs import lines, verb
 from agent.topics import ROOT
 
 if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+
     from agent.office.fleet import Fleet, Row
     from agent.ota.repository import Repository
     from agent.ota.verbs import Verbs
@@ -106,28 +108,42 @@ def _watch(args: argparse.Namespace) -> int:
     fleet, lock = _fleet(args), threading.Lock()
     until = float("inf") if args.seconds is None else time.monotonic() + args.seconds
     with _subscription(args, fleet, lock):
+        said = ""
         while time.monotonic() < until:
             time.sleep(_LOOK_S)
-            with lock:
-                halted = _halt_failed(opened(args), fleet, boxes)
-            for name, why, repo in halted:
-                repo.publish_halts(keys)
-                print(f"{name}: halted, {why}", flush=True)
+            try:
+                _halt_failed(opened(args), keys, fleet, boxes, lock)
+                said = ""
+            except (UpdateError, OSError) as error:  # a full disk, say: the next look tries again
+                if str(error) != said:
+                    said = str(error)
+                    print(f"mahalla ota: {said}; trying again", file=sys.stderr, flush=True)
     return 0
 
 
 def _halt_failed(
-    repo: Repository, fleet: Fleet, boxes: list[str]
-) -> list[tuple[str, str, Repository]]:
-    halts, drafted = repo.halts(), []
+    repo: Repository,
+    keys: Sequence[CryptoSigner],
+    fleet: Fleet,
+    boxes: list[str],
+    lock: threading.Lock,
+) -> None:
+    """Draft the halts that are due, and publish them together with any that was left a draft."""
+    halts, published = repo.halts(), repo.published_halts()
     for release in repo.published():
         if release.serial in halts:
             continue
-        why = fleet.verdict(release, boxes, _now_ms())
+        with lock:
+            why = fleet.verdict(release, boxes, _now_ms())
         if why is not None:
+            halts[release.serial] = why
             repo.halt(release, why)
-            drafted.append((f"{release.model} {release.version}", why, repo))
-    return drafted
+    if halts == published:
+        return
+    repo.publish_halts(keys)
+    names = {each.serial: f"{each.model} {each.version}" for each in repo.published()}
+    for serial in sorted(halts.keys() - published.keys()):
+        print(f"{names.get(serial, serial)}: halted, {halts[serial]}", flush=True)
 
 
 def _fleet(args: argparse.Namespace) -> Fleet:
@@ -135,16 +151,16 @@ def _fleet(args: argparse.Namespace) -> Fleet:
 
     if (args.cert is None) != (args.key is None):
         raise UsageError("--cert and --key go together")
-    return Fleet(silent_ms=round(args.silent * 60_000))
+    return Fleet(silent_ms=round(args.silent * 60_000), began_ms=_now_ms())
 
 
 def _subscription(args: argparse.Namespace, fleet: Fleet, lock: threading.Lock) -> Any:
     from agent.config.model import BrokerConfig
     from agent.office.subscription import Subscription
 
-    def hear(topic: str, payload: bytes) -> None:
+    def hear(topic: str, payload: bytes, retained: bool) -> None:
         with lock:
-            fleet.hear(topic, payload)
+            fleet.hear(topic, payload, _now_ms(), retained=retained)
 
     broker = BrokerConfig(
         broker_id="fleet", urls=(args.url,), ca=args.ca, cert=args.cert, key=args.key

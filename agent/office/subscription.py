@@ -25,7 +25,7 @@ _SESSION_S = 3600  # the broker keeps what comes while we are away
 
 class Subscription:
     """A context: `hear(payload)` is called for each message from the time it is entered,
-    or `hear_on(topic, payload)` where it is given.
+    or `hear_on(topic, payload, retained)` where it is given.
 
     `broker` says where and with which certificate; `login` is a file with one line
     user:password. Raises LinkError where the broker cannot be had.
@@ -38,7 +38,7 @@ class Subscription:
         hear: Callable[[bytes], None],
         login: Path | None,
         *,
-        hear_on: Callable[[str, bytes], None] | None = None,
+        hear_on: Callable[[str, bytes, bool], None] | None = None,
     ) -> None:
         self.sessions_lost = 0  # after each of these, what is missing may be missing here only
         try:
@@ -56,9 +56,9 @@ class Subscription:
         )
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
-        hear_it = hear_on or (lambda _topic, payload: self._hear(payload))
+        hear_it = hear_on or (lambda _topic, payload, _retained: self._hear(payload))
         self._client.on_message = lambda _client, _user, message: hear_it(
-            message.topic, bytes(message.payload)
+            message.topic, bytes(message.payload), message.retain
         )
         self._client.reconnect_delay_set(1, 20)
         if self._endpoint.tls:

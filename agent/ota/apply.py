@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.errors import UpdateError
@@ -15,7 +15,9 @@ from agent.ota.memory import Waiting
 from agent.ota.release import Limits, Release, meant_for
 from agent.ota.slots import Entry, installed_sha256
 from agent.ota.trial import LIVE
+from agent.ota.trying import Trying
 
+_ENDLESS = 3  # times that trying a package out had no end
 _SPARE_BYTES = 50_000_000  # the outbox needs room too
 
 Gate = Callable[[Path, Path | None, Release], str]
@@ -82,7 +84,12 @@ class Update:
             return outcomes  # one after the other: what is live is judged first
         for offered in mine.values():
             outcomes += self._take(offered, halts)
-        self._put_on_trial()
+        try:
+            self._put_on_trial()
+        except UpdateError as error:
+            if error.why != "busy":
+                raise
+            return [_not_yet(each, error) if each.state == "trial" else each for each in outcomes]
         return outcomes
 
     def _heed(self, mine: dict[str, list[Release]], halts: dict[int, str]) -> list[Outcome]:
@@ -142,27 +149,36 @@ class Update:
                 return self._later(release, error.why, str(error))
             raise
         try:
-            folder = models.slots.keep(release.model, entry.sha256, packed)
-            why = self._gate(folder, models.present(release.model), release)
+            why = self._tried(release, entry, packed)
         except UpdateError as error:
             if error.why == "busy":
                 return self._later(release, error.why, str(error))
             models.refuse(release.model, entry, error.why, str(error), self._now_ms)
             return _of(release, "refused", str(error))
-        memory = models.memory()
-        if memory.refused.pop(entry.sha256, None):
-            memory.save()
+        models.forgive(entry.sha256)
         models.wait_for(release.model, None)
         self._entries[release.model] = entry
         self._limits[release.model] = release.limits
         return _of(release, "active" if self._at_once else "trial", why)
 
+    def _tried(self, release: Release, entry: Entry, packed: Path) -> str:
+        """What the gate measured; UpdateError why it must not go on."""
+        models, trying = self._models, Trying(self._models.ota)
+        folder = models.slots.keep(release.model, entry.sha256, packed)
+        endless = trying.begin(entry.sha256)
+        try:
+            if endless >= _ENDLESS and not self._again:
+                text = f"trying it out killed the update itself {endless} times"
+                raise UpdateError(text, why="endless")
+            return self._gate(folder, models.present(release.model), release)
+        finally:
+            trying.end()
+
     def _put_on_trial(self) -> None:
         if not self._entries:
             return
         if self._at_once:
-            self._models.end_trial()
-            self._models.slots.activate({**self._models.slots.active(), **self._entries})
+            self._models.activate(self._entries)
             return
         trial = self._models.trial()
         if trial is None or trial.models != self._entries:
@@ -180,6 +196,10 @@ class Update:
         """Once as it comes, once unpacked, once while python-tuf copies it."""
         free = shutil.disk_usage(self._models.state).free
         return free < 3 * length + _SPARE_BYTES
+
+
+def _not_yet(outcome: Outcome, error: UpdateError) -> Outcome:
+    return replace(outcome, state="waiting", why=str(error))
 
 
 def _of(release: Release, state: str, why: str) -> Outcome:

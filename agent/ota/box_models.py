@@ -1,16 +1,19 @@
 """The models of one box: what is installed, active, on trial, refused. Without any network.
 
-The daemon and `mahalla ota` both change it; each holds `alone` while it does.
+The daemon and `mahalla ota` both change it; each holds `alone` for the moment that a change takes.
+Only one `mahalla ota` at a time is `updating`, which may take hours on a thin line: the daemon
+judges, and takes back, meanwhile.
 """
 
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from agent.errors import UpdateError
 from agent.infer.package import models_dir
@@ -19,6 +22,10 @@ from agent.ota.memory import Memory, Refused, Waiting
 from agent.ota.release import Limits
 from agent.ota.slots import Content, Entry, Slots, installed_sha256
 from agent.ota.trial import CRASHES, LIVE, SHADOW, Trial
+
+_PATIENCE_S = 2.0  # such a change is a few small files: milliseconds, on a worn card more
+_AGAIN_S = 0.02
+_BLIPS = 6  # power cuts soon after the start, one after the other
 
 
 class BoxModels:
@@ -29,19 +36,40 @@ class BoxModels:
         self.slots = Slots(state / "models")
         self.state = state
         self._trial = self.ota / "trial.json"
+        self._is_alone = False
+
+    @contextmanager
+    def updating(self) -> Iterator[None]:
+        """Two updates at once would download one package together; UpdateError for the second."""
+        with self._locked("updating", 0.0, "another update runs on this box; wait for it"):
+            yield
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Two updates at once would build one slot together; UpdateError for the second."""
+        """Nobody else changes anything here meanwhile; what is in it may be `alone` again.
+
+        UpdateError (`busy`) where somebody else is for longer than such a moment lasts.
+        """
+        if self._is_alone:
+            yield
+            return
+        with self._locked("lock", _PATIENCE_S, "somebody else changes the models of this box"):
+            self._is_alone = True
+            try:
+                yield
+            finally:
+                self._is_alone = False
+
+    @contextmanager
+    def _locked(self, name: str, patience_s: float, busy: str) -> Iterator[None]:
+        deadline = time.monotonic() + patience_s
         try:
             self.ota.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with (self.ota / "lock").open("w") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    raise UpdateError(
-                        "another update runs on this box; wait for it", why="busy"
-                    ) from None
+            with (self.ota / name).open("w") as lock:
+                while not _taken(lock):
+                    if time.monotonic() >= deadline:
+                        raise UpdateError(busy, why="busy")
+                    time.sleep(_AGAIN_S)
                 yield
         except OSError as error:  # no room, no right: never a reason for the daemon to end
             raise UpdateError(f"{self.ota}: {error}", why="disk") from error
@@ -71,9 +99,26 @@ class BoxModels:
         return place if place.is_dir() else None
 
     def begin(self, entries: Content, limits: Mapping[str, Limits], now_ms: int) -> None:
-        """Put verified packages on trial beside what is active."""
-        self.slots.prepare({**self.slots.active(), **entries})
-        self.keep(Trial(phase=SHADOW, models=dict(entries), limits=dict(limits), since_ms=now_ms))
+        """Put verified packages on trial beside what is active.
+
+        UpdateError (`busy`) where another trial has gone live meanwhile: its way back is the slot
+        that this one would need.
+        """
+        with self.alone():
+            trial = self.trial()
+            if trial is not None and trial.phase == LIVE:
+                raise UpdateError("what is live is judged first", why="busy")
+            self.slots.prepare({**self.slots.active(), **entries})
+            self.slots.sweep()
+            begun = Trial(phase=SHADOW, models=dict(entries), limits=dict(limits), since_ms=now_ms)
+            self.keep(begun)
+
+    def activate(self, entries: Content) -> None:
+        """Without a trial: active at the next start of the agent."""
+        with self.alone():
+            self.end_trial()
+            self.slots.activate({**self.slots.active(), **entries})
+            self.slots.sweep()
 
     def go_live(self, now_ms: int) -> Trial:
         """Flip to what is on trial; UpdateError when its slot is damaged."""
@@ -105,9 +150,10 @@ class BoxModels:
 
     def end_trial(self) -> None:
         """Take the packages on trial back, without a word against them."""
-        trial = self.trial()
-        if trial is not None:
-            self._leave(trial)
+        with self.alone():
+            trial = self.trial()
+            if trial is not None:
+                self._leave(trial)
 
     def roll_back(self, now_ms: int) -> Content:
         """By hand: back to what was before, and never again to what is left; what is active."""
@@ -130,10 +176,10 @@ class BoxModels:
     def started(self, boot: str, now_ms: int) -> None:
         """The daemon starts: count how the last run ended, before any model is opened.
 
-        A run that was not stopped has crashed, unless the box itself went down after the run had
-        lasted for long: power cuts are no fault of a model's, but one that pulls the supply down
-        as soon as it starts would be. An agent that was installed anew brings models of its own,
-        which no update hides that was tried against those before.
+        A run that was not stopped has crashed, unless the box itself went down. Power cuts are no
+        fault of a model's, but one that pulls the supply down as soon as it starts would be: six
+        in a row, each soon after the start, are held against it too. An agent that was installed
+        anew brings models of its own, which no update hides that was tried against those before.
         """
         with self.alone():
             trial = self.trial()
@@ -148,10 +194,13 @@ class BoxModels:
                 self.slots.flip()
             if trial.running is not None:
                 same_boot, for_long = trial.running[0] == boot, trial.running[1]
-                if same_boot or not for_long:
-                    trial = replace(trial, crashes=trial.crashes + 1)
+                blips = 0 if for_long or same_boot else trial.blips + 1
+                trial = replace(trial, crashes=trial.crashes + same_boot, blips=blips)
             if trial.crashes >= CRASHES:
                 self.fail("crashes", f"the agent crashed {trial.crashes} times with it", now_ms)
+            elif trial.blips >= _BLIPS:
+                text = f"the power failed {trial.blips} times soon after the start with it"
+                self.fail("power", text, now_ms)
             else:
                 self.keep(replace(trial, running=(boot, False)))
 
@@ -186,19 +235,30 @@ class BoxModels:
 
     def refuse(self, model: str, entry: Entry, word: str, text: str, now_ms: int) -> None:
         """Never try this package again."""
-        self._refuse({model: entry}, word, text, now_ms)
+        with self.alone():
+            self._refuse({model: entry}, word, text, now_ms)
+
+    def forgive(self, sha256: str) -> None:
+        """A package that was refused has passed."""
+        with self.alone():
+            memory = self.memory()
+            if memory.refused.pop(sha256, None):
+                memory.save()
 
     def wait_for(self, model: str, waiting: Waiting | None) -> None:
         """A release this box would take and does not take now, or no longer."""
-        memory = self.memory()
-        before = memory.waiting.get(model)
-        same = before and waiting and (before.serial, before.word) == (waiting.serial, waiting.word)
-        if same or before == waiting:
-            return
-        memory.waiting.pop(model, None)
-        if waiting:
-            memory.waiting[model] = waiting
-        memory.save()
+        with self.alone():
+            memory = self.memory()
+            before = memory.waiting.get(model)
+            is_new = (before and (before.serial, before.word)) != (
+                waiting and (waiting.serial, waiting.word)
+            )
+            if not is_new:
+                return
+            memory.waiting.pop(model, None)
+            if waiting:
+                memory.waiting[model] = waiting
+            memory.save()
 
     def _under_way(self) -> Trial:
         trial = self.trial()
@@ -230,6 +290,14 @@ class BoxModels:
             )
             memory.waiting.pop(model, None)
         memory.save()
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _row(version: str, serial: int, state: str, since_ms: int, why: str = "") -> dict[str, Any]:

@@ -139,7 +139,7 @@ def _apply(args: argparse.Namespace) -> int:
     os.environ["STATE_DIRECTORY"] = str(args.state)
     models = BoxModels(args.state)
     time.sleep(random.uniform(0, args.jitter))  # noqa: S311 - nothing secret in it
-    with models.alone():
+    with models.updating():
         line = _line(args, _left_today(models, config))
         root = args.root or args.config.parent / ROOT
         client = _client(args, source, models.ota, root, line)
@@ -228,19 +228,23 @@ def _roll_settings_back(state: Path) -> int:
 
 def _left_today(models: BoxModels, config: Config) -> int | None:
     """Bytes of packages that a metered line may still carry today; None: as many as come."""
+    from agent.ota.floors import Floors
+
     budget = config.link.budget_bytes_per_day
     if not config.link.metered or budget is None:
         return None
-    day, spent = models.memory().spent
+    day, spent = Floors(models.ota).spent
     return max(0, budget - (spent if day == _today() else 0))
 
 
 def _note_spent(models: BoxModels, fetched: int) -> None:
-    memory = models.memory()
-    day, spent = memory.spent
+    from agent.ota.floors import Floors
+
+    floors = Floors(models.ota)
+    day, spent = floors.spent
     if fetched:
-        memory.spent = _today(), fetched + (spent if day == _today() else 0)
-        memory.save()
+        floors.spent = _today(), fetched + (spent if day == _today() else 0)
+        floors.save()
 
 
 def _today() -> str:

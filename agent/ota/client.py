@@ -22,7 +22,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from agent.errors import UpdateError
 from agent.ota.fetching import OverBudgetError
-from agent.ota.memory import Memory
+from agent.ota.floors import Floors
 from agent.ota.release import HALTS, RELEASES, Release, from_json, halts_from_json
 from agent.timekeeper import BUILT_UTC_MS
 
@@ -57,9 +57,9 @@ class Client:
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         for stray in self._incoming.iterdir():
             stray.unlink()
-        self._memory = folder / "memory.json"
+        self._folder = folder
         self.now_s = now_s
-        self._told_s = max(now_s, BUILT_UTC_MS / 1000, self.memory().issued_s)
+        self._told_s = max(now_s, BUILT_UTC_MS / 1000, self.floors().issued_s)
         with self._checked():
             self._updater = Updater(
                 str(self._tuf),
@@ -81,14 +81,14 @@ class Client:
         """Of packages, that came over a line so far."""
         return getattr(self._fetcher, "package_bytes", 0)
 
-    def memory(self) -> Memory:
-        """As it is on the disk now."""
-        return Memory(self._memory)
+    def floors(self) -> Floors:
+        """As they are on the disk now."""
+        return Floors(self._folder)
 
     @property
     def clock_is_behind(self) -> bool:
         """The repository was signed after what this box takes for now."""
-        return self.memory().issued_s > self.now_s + 3600
+        return self.floors().issued_s > self.now_s + 3600
 
     def releases(self) -> list[Release]:
         """What is released; UpdateError where nothing is."""
@@ -146,8 +146,8 @@ class Client:
             return Path(self._updater.download_target(target, to))
 
     def _raise_floors(self) -> None:
-        memory = self.memory()
-        before = dict(memory.versions), memory.issued_s
+        floors = self.floors()
+        before = dict(floors.versions), floors.issued_s
         for role in _ROLES:
             path = self._tuf / f"{role}.json"
             if not path.exists():
@@ -155,19 +155,19 @@ class Client:
             signed: Any = Metadata.from_file(str(path)).signed
             # Whoever stole a key may have spent all numbers: with another key they begin anew.
             keys = self._keys_of(role)
-            floor, floor_keys = memory.versions.get(role, (0, keys))
+            floor, floor_keys = floors.versions.get(role, (0, keys))
             if signed.version < floor and keys == floor_keys:
                 raise UpdateError(
                     f"the repository is older than what this box has seen: "
                     f"{role} {signed.version}, and {floor} was here already",
                     why="old",
                 )
-            memory.versions[role] = (signed.version, keys)
+            floors.versions[role] = (signed.version, keys)
             issued_s = signed.unrecognized_fields.get("issued")
             if type(issued_s) is int:
-                memory.issued_s = max(memory.issued_s, issued_s)
-        if (memory.versions, memory.issued_s) != before:
-            memory.save()
+                floors.issued_s = max(floors.issued_s, issued_s)
+        if (floors.versions, floors.issued_s) != before:
+            floors.save()
 
     def _keys_of(self, role: str) -> str:
         trusted = self._updater._trusted_set

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -180,3 +181,5 @@ def memory_available_mb() -> float | None:
 def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):  # when memory runs out: this one first, not the update
+        Path("/proc/self/oom_score_adj").write_text("1000")

@@ -1,4 +1,4 @@
-"""What the box must not forget of updates, in one file: floors, refusals, what waits and why."""
+"""What the box must not forget of updates, in one file: refusals, what waits and why."""
 
 from __future__ import annotations
 
@@ -42,18 +42,12 @@ class Memory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.issued_s = 0
-        self.versions: dict[str, tuple[int, str]] = {}  # by role: seen, under which keys
         self.refused: dict[str, Refused] = {}  # by sha256 of the package
         self.waiting: dict[str, Waiting] = {}  # by model
-        self.spent: tuple[str, int] = ("", 0)  # day, bytes fetched on it
         try:
             kept = json.loads(path.read_bytes())
-            self.issued_s = int(kept["issued_s"])
-            self.versions = {role: (int(n), str(by)) for role, (n, by) in kept["versions"].items()}
             self.refused = {key: Refused(**row) for key, row in kept["refused"].items()}
             self.waiting = {key: Waiting(**row) for key, row in kept["waiting"].items()}
-            self.spent = (str(kept["spent"][0]), int(kept["spent"][1]))
         except FileNotFoundError:
             pass
         except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
@@ -64,11 +58,8 @@ class Memory:
         newest = sorted(self.refused.items(), key=lambda item: item[1].at_ms)[-_MOST_REFUSED:]
         self.refused = dict(newest)
         content = {
-            "issued_s": self.issued_s,
-            "versions": self.versions,
             "refused": _rows(self.refused),
             "waiting": _rows(self.waiting),
-            "spent": self.spent,
         }
         replace(self._path, json.dumps(content, indent=1).encode())
 

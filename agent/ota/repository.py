@@ -230,9 +230,14 @@ class Repository:
 
     def halts(self) -> dict[int, str]:
         """Halted releases by serial number, as the next `publish` would have them."""
-        place, target = self._draft / HALTS, self._target(HALTS)
+        place = self._draft / HALTS
         if place.is_file():
             return halts_from_json(place.read_bytes())
+        return self.published_halts()
+
+    def published_halts(self) -> dict[int, str]:
+        """Halted releases by serial number, as boxes see them."""
+        target = self._target(HALTS)
         return halts_from_json(self._place(target).read_bytes()) if target else {}
 
     def drafts(self) -> list[str]:

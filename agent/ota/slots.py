@@ -106,7 +106,6 @@ class Slots:
         rows = {model: asdict(entry) for model, entry in content.items()}
         replace(free / SLOT, json.dumps(rows, indent=1).encode())
         sync_folder(self._folder)
-        self._sweep()
 
     def flip(self) -> bool:
         """Make the other slot active; False when it is unfinished, and nothing has changed."""
@@ -157,8 +156,8 @@ class Slots:
         used = self._current.readlink().name if self._current.is_symlink() else "b"
         return _SLOTS[1 - _SLOTS.index(used)] if used in _SLOTS else "a"
 
-    def _sweep(self) -> None:
-        """Drop what no slot names."""
+    def sweep(self) -> None:
+        """Drop what no slot names; by an update only, which may have stored what it still tries."""
         slots = (self._content(self._folder / slot) for slot in _SLOTS)
         used = {entry.sha256 for content in slots for entry in content.values()}
         for place in self._store.iterdir() if self._store.is_dir() else ():

@@ -34,7 +34,9 @@ class Trial:
     limits: Mapping[str, Limits]  # by model
     since_ms: int
     watched_s: float = 0.0
+    waited_s: float = 0.0  # the agent ran so long, whether anything was to be seen or not
     crashes: int = 0
+    blips: int = 0  # in a row: the box went down soon after the start
     running: tuple[str, bool] | None = None  # boot, whether it has run for long; None: stopped
     old: Tally = field(default_factory=Tally)
     new: Tally = field(default_factory=Tally)
@@ -60,7 +62,9 @@ class Trial:
             phase=LIVE,
             since_ms=at_ms,
             watched_s=0.0,
+            waited_s=0.0,
             crashes=0,
+            blips=0,
             old=Tally(),
             new=Tally(),
         )
@@ -77,7 +81,9 @@ def load(path: Path) -> Trial | None:
             limits={str(name): Limits(**limits) for name, limits in row["limits"].items()},
             since_ms=int(row["since_ms"]),
             watched_s=float(row["watched_s"]),
+            waited_s=float(row.get("waited_s", 0.0)),
             crashes=int(row["crashes"]),
+            blips=int(row.get("blips", 0)),
             running=None if running is None else (str(running[0]), bool(running[1])),
             old=Tally.of(row["old"]),
             new=Tally.of(row["new"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import paho.mqtt.publish as publish
 import pytest
@@ -10,22 +11,24 @@ from brokers import Mosquitto
 from ota_maintainer import Maintainer, release
 
 from agent.cli import main
+from agent.errors import UpdateError
 from agent.office.fleet import Fleet
+from agent.office.fleet_verbs import _halt_failed
 from agent.ota.release import Ring
 
-NOW = 1_000_000_000
+NOW = 1_780_000_000_000
 BOXES = [f"site/box-{number}" for number in range(20)]
 RELEASE = release("2", serial=2, rings=(Ring(name="red", boxes=tuple(BOXES[:10])),))
 
 
 def fleet(**states) -> Fleet:
     """All boxes are heard now; `states` of box numbers for the release."""
-    heard = Fleet(silent_ms=60_000)
+    heard = Fleet(silent_ms=60_000, began_ms=NOW)
     for number, box in enumerate(BOXES):
         state = states.get(f"b{number}")
         ota = {"face": {"v": "2", "n": 2, "state": state, "since": 5, "why": "slow"}}
         content = {"t": NOW, "ota": ota if state else {}}
-        heard.hear(f"sm/1/{box}/health", json.dumps(content).encode())
+        heard.hear(f"sm/1/{box}/health", json.dumps(content).encode(), NOW)
     return heard
 
 
@@ -60,10 +63,47 @@ def test_rows_say_ring_state_and_reason():
 
 @pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b'{"t":1,"ota":[1]}', b'{"t":"x"}'])
 def test_message_of_another_form_is_left_alone(payload):
-    heard = Fleet(silent_ms=1)
-    heard.hear("sm/1/a/b/health", payload)
-    heard.hear("elsewhere", b'{"t":1}')
+    heard = Fleet(silent_ms=1, began_ms=NOW)
+    heard.hear("sm/1/a/b/health", payload, NOW)
+    heard.hear("elsewhere", b'{"t":1}', NOW)
     assert (heard.unreadable, heard.models) == (2, {})
+
+
+@pytest.mark.parametrize(
+    ("said_ms", "retained", "silent_after_s"),
+    [
+        (1000, False, 60),  # the clock of the box is in 1970, and it speaks now
+        (NOW * 2, False, 60),
+        (NOW - 40_000, True, 20),  # what the broker kept of it is 40 s old
+        (1000, True, 60),  # nobody knows how old: silent after a while, not at once
+        (NOW * 2, True, 60),
+    ],
+)
+def test_silence_is_judged_by_the_listeners_clock(said_ms, retained, silent_after_s):
+    heard = Fleet(silent_ms=60_000, began_ms=NOW)
+    body = json.dumps({"t": said_ms}).encode()
+    heard.hear("sm/1/a/b/health", body, NOW, retained=retained)
+    assert not heard.is_silent("a/b", NOW + 1000 * silent_after_s)
+    assert heard.is_silent("a/b", NOW + 1000 * silent_after_s + 1)
+
+
+def test_halt_that_could_not_be_published_is_published_at_the_next_look(tmp_path, capsys):
+    maintainer = Maintainer(tmp_path)
+    maintainer.release("2", percent=100)
+    heard = Fleet(silent_ms=60_000, began_ms=NOW)
+    body = {"t": NOW, "ota": {"face": {"v": "2", "n": 1, "state": "refused", "why": "slow"}}}
+    heard.hear("sm/1/a/b/health", json.dumps(body).encode(), NOW)
+    for keys in ([maintainer.models], [maintainer.online], [maintainer.online]):
+        words = (maintainer.at(), keys, heard, ["a/b"], threading.Lock())
+        if keys == [maintainer.models]:
+            with pytest.raises(UpdateError, match="keys are missing"):
+                _halt_failed(*words)
+            assert maintainer.at().published_halts() == {}
+        else:
+            _halt_failed(*words)
+        assert list(maintainer.at().halts()) == [1]
+    assert list(maintainer.at().published_halts()) == [1]
+    assert capsys.readouterr().out == "face 2: halted, ring all: 1 failed, 0 silent of 1\n"
 
 
 def test_status_shows_the_boxes_and_watch_halts_over_a_real_broker(tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,21 @@ def test_child_that_crashes_hangs_or_talks_nonsense_is_a_refusal(
     monkeypatch.setattr(gate, "_LONGEST_S", 1 if "sleep" in program else 60)
     child(tmp_path, monkeypatch, program)
     with pytest.raises(UpdateError, match=words):
+        gate.try_out(face, None, of(100))
+
+
+def test_child_is_the_first_to_go_when_memory_runs_out(face, tmp_path, monkeypatch):
+    child(tmp_path, monkeypatch, "cat /proc/self/oom_score_adj >&2; exit 1")
+    with pytest.raises(UpdateError, match="selftest failed: 1000"):
+        gate.try_out(face, None, of(100))
+
+
+def test_child_that_eats_memory_is_a_refusal(face, tmp_path, monkeypatch):
+    monkeypatch.setattr(gate, "_MOST_BYTES", 200 << 20)
+    python = sys.executable
+    eat = f"exec {python} -c 'x = []\nwhile True: x.append(bytes(1 << 20))'"
+    child(tmp_path, monkeypatch, eat)
+    with pytest.raises(UpdateError, match="MemoryError"):
         gate.try_out(face, None, of(100))
 
 

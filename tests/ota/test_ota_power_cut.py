@@ -98,6 +98,27 @@ def test_first_update_killed_at_any_step_leaves_the_installed_models_or_the_new(
     assert step > 20
 
 
+def test_package_that_kills_the_update_itself_is_refused_at_the_fourth_look(maintainer, box):
+    """As where memory runs out and the kernel takes the update, not the child that swells."""
+    maintainer.release("1")
+    box.apply(maintainer.public)
+    maintainer.release("2")
+
+    def kill(*_args):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for _ in range(3):
+        assert killed_at(10_000, lambda: box.apply(maintainer.public, gate=kill))
+    (outcome,) = box.apply(maintainer.public, gate=kill)
+    assert (outcome.state, outcome.why) == (
+        "refused",
+        "trying it out killed the update itself 3 times",
+    )
+    assert box.active == "1"
+    (outcome,) = box.apply(maintainer.public, again=True)
+    assert (outcome.state, box.active) == ("active", "2")
+
+
 @pytest.mark.parametrize("how", ["go-live", "confirm", "fail", "roll-back", "end"])
 def test_trial_killed_at_any_step_leaves_a_working_slot_and_can_be_ended(maintainer, box, how):
     """Whatever the daemon was about to do; after the next start the trial is still judged."""

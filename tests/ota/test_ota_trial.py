@@ -261,11 +261,50 @@ def test_power_cuts_are_no_crashes_unless_each_start_ends_in_one(models, tmp_pat
     for number in range(9):
         models.started(f"boot-{number}", 1)
         models.keep(replace(models.trial(), running=(f"boot-{number}", True)))  # it ran for long
-    assert models.trial().crashes == 0
-    for number in range(4):
+    assert (models.trial().crashes, models.trial().blips) == (0, 0)
+    for number in range(6):
         models.started(f"again-{number}", 1)
+        assert models.trial().crashes == 0
+    models.started("again-6", 1)
     assert models.trial() is None
-    assert models.report()["face"]["why"] == "crashes"
+    assert models.report()["face"]["why"] == "power"
+
+
+def test_trial_on_a_camera_that_sleeps_all_day_comes_to_its_end(models, daemon, tmp_path):
+    models.begin({"face": newer(models, tmp_path, "0.7.1")}, {"face": QUICK}, 1)
+    assert daemon.tick() == []
+    daemon.proving._ticked_s -= 3
+    assert daemon.tick() == []
+    daemon.proving._ticked_s -= 1  # four times its length, and not one frame
+    assert daemon.tick() == [("model.updated", "face 0.7.1", "trial")]
+    assert models.trial().waited_s == 0
+    daemon.tick()
+    daemon.proving._ticked_s -= 4
+    assert daemon.tick() == [("model.updated", "face 0.7.1", "confirmed")]
+
+
+def test_update_that_takes_hours_keeps_the_daemon_from_nothing(models, daemon, tmp_path):
+    """On a thin line: what is live is judged, taken back, its crashes are counted meanwhile."""
+    models.begin({"face": newer(models, tmp_path, "0.7.1")}, {"face": QUICK}, 1)
+    daemon.tick()
+    with BoxModels(models.state).updating():
+        daemon.look(50)
+        assert daemon.tick() == [("model.updated", "face 0.7.1", "trial")]
+        models.started("boot", 3)
+        assert models.trial().crashes == 1
+        daemon.look(20, faces=1, ms=0.001)
+        assert daemon.tick() == [("model.rolled-back", "face 0.7.1", "more-seen")]
+    assert daemon.speaks == VERSION
+
+
+def test_slot_that_a_live_trial_would_go_back_to_is_not_built_over(models, tmp_path):
+    models.begin({"face": newer(models, tmp_path, "0.7.1")}, {"face": QUICK}, 1)
+    models.go_live(2)
+    with pytest.raises(UpdateError, match="judged first"):
+        models.begin({"face": newer(models, tmp_path, "0.7.2")}, {"face": QUICK}, 3)
+    assert find_package("face").version == "0.7.1"
+    models.fail("slow", "slow", 4)
+    assert find_package("face").version == VERSION
 
 
 def test_power_cut_between_the_two_steps_of_going_live_is_made_good(models, tmp_path, monkeypatch):
@@ -351,6 +390,19 @@ class TestReleases:
         (outcome,) = box.apply(maintainer.public)
         assert outcome.state == "active"
         assert box.models.report()["face"]["state"] == "active"
+
+    def test_trial_that_went_live_during_the_download_is_judged_first(self, maintainer, box):
+        maintainer.release("1")
+        box.apply(maintainer.public, at_once=False)
+        maintainer.release("2")
+
+        def gate(*_args):
+            box.models.go_live(1)  # the daemon, meanwhile
+            return "tried"
+
+        (outcome,) = box.apply(maintainer.public, at_once=False, gate=gate)
+        assert (outcome.state, outcome.why) == ("waiting", "what is live is judged first")
+        assert (box.active, box.models.trial().models["face"].version) == ("1", "1")
 
     def test_refusal_is_told_by_the_daemon(self, maintainer, box, tmp_path, monkeypatch):
         def refuse(*_args):

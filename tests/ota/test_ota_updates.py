@@ -6,6 +6,7 @@ import pytest
 from ota_maintainer import release
 
 from agent.errors import UpdateError
+from agent.ota.box_models import BoxModels
 from agent.ota.release import from_json, meant_for, to_json
 
 
@@ -83,9 +84,9 @@ def test_what_the_gate_refuses_is_not_active_and_not_tried_again(maintainer, box
 
 def test_second_update_at_once_is_refused(box):
     with (
-        box.models.alone(),
+        box.models.updating(),
         pytest.raises(UpdateError, match="another update runs"),
-        box.models.alone(),
+        BoxModels(box.models.state).updating(),
     ):
         pass
 

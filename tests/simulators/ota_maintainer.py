@@ -126,7 +126,7 @@ class Box:
         """Without a trial, unless the test wants one."""
         me = WhoIAm(box="a/b", agent="0.1.0", **rest.pop("me", {}))
         line = rest.pop("line", None)
-        with self.models.alone():
+        with self.models.updating():
             rest = {"gate": self.gate, "at_once": at_once} | rest
             return Update(self.models, self.client(where, line), me, **rest).run()
 

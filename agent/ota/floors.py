@@ -1,0 +1,36 @@
+"""What an update must not fall below, and what it has spent; only `mahalla ota` writes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from agent.durable import replace
+from agent.errors import UpdateError
+
+FLOORS = "floors.json"
+"""In the folder of updates; the daemon's clock reads `issued_s` there."""
+
+
+class Floors:
+    """Read it, change it, `save`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FLOORS
+        self.issued_s = 0
+        self.versions: dict[str, tuple[int, str]] = {}  # by role: seen, under which keys
+        self.spent: tuple[str, int] = ("", 0)  # day, bytes fetched on it
+        try:
+            kept = json.loads(self._path.read_bytes())
+            self.issued_s = int(kept["issued_s"])
+            self.versions = {role: (int(n), str(by)) for role, (n, by) in kept["versions"].items()}
+            self.spent = (str(kept["spent"][0]), int(kept["spent"][1]))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+            raise UpdateError(f"{self._path}: damaged; remove it to begin anew: {error}") from error
+
+    def save(self) -> None:
+        """On disk when it returns."""
+        content = {"issued_s": self.issued_s, "versions": self.versions, "spent": self.spent}
+        replace(self._path, json.dumps(content, indent=1).encode())
