@@ -386,6 +386,7 @@ class Box:
         if correction is not None:
             self._privacy.correct(correction.offset_ms)
             self.tell(CLOCK, correction.why, offset_ms=correction.offset_ms)
+            self.writer.hurry()
             self._redate = correction.offset_ms, time.monotonic() + _IN_MEMORY_S
         if self._redate is not None:
             offset_ms, until_s = self._redate

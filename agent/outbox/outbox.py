@@ -8,7 +8,8 @@ import sqlite3
 import string
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -31,8 +32,27 @@ _PENDING = """
     WHERE d.broker = ? AND d.state = 0 AND d.state < 3 AND d.urgent = ? AND d.not_before_ms <= ?
     ORDER BY d.sq {order} LIMIT ?
 """
+_OLDEST = """
+    SELECT d.sq, m.stored_ms FROM delivery d JOIN message m ON m.id = d.message
+    WHERE d.broker = ? AND d.state IN (0, 1) AND d.state < 3 ORDER BY d.message LIMIT ?
+"""
+_STATE = "SELECT state FROM delivery WHERE broker = ? AND sq = ? AND state < 3"
+_HEARD_AGAIN = """
+    UPDATE delivery SET state = 0 WHERE broker = ? AND state = 1 AND state < 3
+    AND message IN (SELECT id FROM message WHERE camera = ? AND kind = ?)
+"""
 _NEWEST_FIRST = _PENDING.format(order="DESC")
 _OLDEST_FIRST = _PENDING.format(order="ASC")
+
+# What is acknowledged is known in memory first; a crash within that time sends it once more.
+_WRITE_LATEST_MS = 60_000
+_WRITE_MOST = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledged:
+    delivery: Delivery
+    at_ms: int  # Unix, 0 where the clock was not set
 
 
 class Outbox:
@@ -67,6 +87,8 @@ class Outbox:
         self._ages = Ages()
         self._streams: dict[str, str] = {}
         self._unheard: set[tuple[str, str, str]] = set()  # broker, camera, kind
+        self._acknowledged: dict[tuple[str, int], Acknowledged] = {}  # not written down yet
+        self._write_at_ms: int | None = None  # monotonic, when it is to be
         self._closed = False
         self._db: sqlite3.Connection | None = self._open()
 
@@ -120,17 +142,18 @@ class Outbox:
 
     def unfinished(self) -> list[Unfinished]:
         """Occurrences without an end; at the start of a box, those that a crash cut off."""
-        with self._transaction(durable=False) as db:
+        with self._reading() as db:
             return unfinished.rows(db)
 
     def pending(self, broker: str, limit: int) -> list[Delivery]:
         """What `broker` is to be sent next: the newest alerts, then the rest from the oldest on."""
-        with self._transaction(durable=False) as db:
-            now_ms = self._mono_ms()
-            rows = db.execute(_NEWEST_FIRST, (broker, 1, now_ms, limit)).fetchall()
-            if len(rows) < limit:
-                more = (broker, 0, now_ms, limit - len(rows))
-                rows += db.execute(_OLDEST_FIRST, more).fetchall()
+        with self._reading() as db:
+            now_ms, most = self._mono_ms(), limit + len(self._acknowledged)
+            found = db.execute(_NEWEST_FIRST, (broker, 1, now_ms, most)).fetchall()
+            if len(found) < most:
+                more = (broker, 0, now_ms, most - len(found))
+                found += db.execute(_OLDEST_FIRST, more).fetchall()
+            rows = [row for row in found if (broker, row[0]) not in self._acknowledged][:limit]
             st = self._streams[broker]
         return [
             Delivery(
@@ -148,21 +171,27 @@ class Outbox:
         ]
 
     def done(self, deliveries: Sequence[Delivery]) -> bool:
-        """The broker has them; what nobody heard on the same topics becomes due again, if any."""
-        is_heard_again = False
-        with self._transaction(durable=False) as db:
+        """The broker has them; what nobody heard on the same topics becomes due again, if any.
+
+        Written down with the next that is put, or soon: most pages are the same.
+        """
+        with self._lock:
             for delivery in deliveries:
-                self._settle(db, delivery, self._delivered(delivery), None)
-                topic = (delivery.broker, delivery.camera, delivery.kind)
-                if topic in self._unheard:
-                    self._unheard.discard(topic)
-                    is_heard_again = True
-                    db.execute(
-                        "UPDATE delivery SET state = 0 WHERE broker = ? AND state = 1 AND state < 3"
-                        " AND message IN (SELECT id FROM message WHERE camera = ? AND kind = ?)",
-                        topic,
-                    )
-        return is_heard_again
+                if not self._is_stale(delivery):
+                    key = delivery.broker, delivery.sq
+                    self._acknowledged[key] = Acknowledged(delivery=delivery, at_ms=self._utc_ms())
+            now_ms = self._mono_ms()
+            if self._write_at_ms is None:
+                self._write_at_ms = now_ms + _WRITE_LATEST_MS
+            topics = {(each.broker, each.camera, each.kind) for each in deliveries}
+            heard_again = topics & self._unheard
+            is_due = now_ms >= self._write_at_ms or len(self._acknowledged) >= _WRITE_MOST
+            if heard_again or is_due:
+                with self._transaction(durable=False) as db:
+                    for topic in heard_again:
+                        db.execute(_HEARD_AGAIN, topic)
+                self._unheard -= heard_again
+        return bool(heard_again)
 
     def _delivered(self, delivery: Delivery) -> State:
         receipts = self._receipts.get(delivery.broker)
@@ -240,7 +269,7 @@ class Outbox:
 
     def counts(self, broker: str) -> QueueHealth:
         """How many rows wait for `broker` and how old the oldest is."""
-        with self._transaction(durable=False) as db:
+        with self._reading() as db:
             by_state = dict(
                 db.execute(
                     "SELECT state, count(*) FROM delivery WHERE broker = ? AND state < 3"
@@ -249,6 +278,12 @@ class Outbox:
                 ).fetchall()
             )
             oldest_ms = self._oldest_ms(db, broker)
+            for each in self._acknowledged.values():
+                found = db.execute(_STATE, (broker, each.delivery.sq)).fetchone()
+                if each.delivery.broker == broker and found:
+                    by_state[found[0]] -= 1
+                    state = self._delivered(each.delivery)
+                    by_state[state] = by_state.get(state, 0) + 1
         waiting, unheard = by_state.get(State.WAITING, 0), by_state.get(State.UNHEARD, 0)
         now = self._clock.now()
         known = oldest_ms and now.synced
@@ -260,14 +295,9 @@ class Outbox:
             unseen=by_state.get(State.UNSEEN, 0),
         )
 
-    @staticmethod
-    def _oldest_ms(db: sqlite3.Connection, broker: str) -> int:
-        found = db.execute(
-            "SELECT m.stored_ms FROM message m WHERE m.id = (SELECT min(message) FROM delivery"
-            " WHERE broker = ? AND state IN (0, 1) AND state < 3)",
-            (broker,),
-        ).fetchone()
-        return int(found[0]) if found else 0
+    def _oldest_ms(self, db: sqlite3.Connection, broker: str) -> int:
+        rows = db.execute(_OLDEST, (broker, len(self._acknowledged) + 1)).fetchall()
+        return next((ms for sq, ms in rows if (broker, sq) not in self._acknowledged), 0)
 
     def tidy(self) -> None:
         """Let go of what has outlived `keep_s` and `max_age_s`; call it each minute or so."""
@@ -341,7 +371,7 @@ class Outbox:
 
     def has_undated(self, boot_id: str) -> bool:
         """Whether it holds what was stored in this boot while the clock was not set."""
-        with self._transaction(durable=False) as db:
+        with self._reading() as db:
             found = db.execute(
                 "SELECT 1 FROM message WHERE stored_ms = 0 AND boot_id = ? LIMIT 1", (boot_id,)
             ).fetchone()
@@ -378,20 +408,29 @@ class Outbox:
 
     def close(self) -> None:
         with self._lock:
+            if self._acknowledged:
+                with suppress(StoreError), self._transaction(durable=False):
+                    pass
             self._closed = True
             self._let_go()
 
     def _settle(
-        self, db: sqlite3.Connection, delivery: Delivery, state: State, why: str | None
+        self,
+        db: sqlite3.Connection,
+        delivery: Delivery,
+        state: State,
+        why: str | None,
+        at_ms: int | None = None,
     ) -> None:
         if self._is_stale(delivery):
             return
+        settled_ms = self._utc_ms() if at_ms is None else at_ms
         # An unseen row has until then to be confirmed before it is sent again.
         not_before_ms = self._mono_ms() + STUCK_MS if state is State.UNSEEN else 0
         db.execute(
             "UPDATE delivery SET state = ?, settled_ms = ?, why = ?, not_before_ms = ?"
             " WHERE broker = ? AND sq = ? AND state < 3",
-            (int(state), self._utc_ms(), why, not_before_ms, delivery.broker, delivery.sq),
+            (int(state), settled_ms, why, not_before_ms, delivery.broker, delivery.sq),
         )
 
     def _is_stale(self, delivery: Delivery) -> bool:
@@ -406,7 +445,17 @@ class Outbox:
         return self._clock.now().mono_ns // 1_000_000
 
     @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            db = self._opened()
+            try:
+                yield db
+            except sqlite3.Error as error:
+                raise self._failed(error) from error
+
+    @contextmanager
     def _transaction(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        """Whatever is written, the acknowledgements of before are written down with it."""
         # FULL for what is put: after a power cut a number that has been sent must not be given
         # to another message. NORMAL for the rest: a forgotten acknowledgement costs one
         # duplicate, which receivers drop, and each sync wears the card.
@@ -415,8 +464,13 @@ class Outbox:
             try:
                 db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 db.execute("BEGIN IMMEDIATE" if durable else "BEGIN")
+                for each in self._acknowledged.values():
+                    state = self._delivered(each.delivery)
+                    self._settle(db, each.delivery, state, None, each.at_ms)
                 yield db
                 db.execute("COMMIT")
+                self._acknowledged.clear()
+                self._write_at_ms = None
             except sqlite3.Error as error:
                 raise self._failed(error) from error
             finally:
@@ -482,6 +536,7 @@ class Outbox:
         self._streams = dict(db.execute("SELECT broker, st FROM stream").fetchall())
         self._ages.resume(db, self._clock.now())
         self._unheard.clear()
+        self._acknowledged.clear()
         aside, stamp = newest_aside(self._path)
         (salvaged,) = db.execute("SELECT max(value) FROM mark WHERE name = 'salvaged'").fetchone()
         self._wreck = salvage.bodies(aside) if aside and salvaged != stamp else None

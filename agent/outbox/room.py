@@ -6,7 +6,7 @@ import logging
 import sqlite3
 
 from agent.outbox import losses
-from agent.records import Moment
+from agent.records import Moment, Priority
 
 _log = logging.getLogger(__name__)
 
@@ -35,12 +35,7 @@ def make(db: sqlite3.Connection, max_bytes: int) -> int:
     while used_bytes(db) > target and _forget(db, "state = 3", ()):
         pass
     while used_bytes(db) > target:
-        ids = [
-            row[0]
-            for row in db.execute(
-                "SELECT id FROM message ORDER BY priority DESC, id LIMIT ?", (_CHUNK,)
-            )
-        ]
+        ids = _least_important(db)
         if not ids:
             break
         _drop(db, ids, losses.EVICTED)
@@ -48,6 +43,17 @@ def make(db: sqlite3.Connection, max_bytes: int) -> int:
     if evicted:
         _log.warning("the outbox is full: %d of the least important messages evicted", evicted)
     return evicted
+
+
+def _least_important(db: sqlite3.Connection) -> list[int]:
+    """The oldest of the least important kind; without an index, which each commit would write."""
+    for priority in sorted(Priority, reverse=True):
+        found = db.execute(
+            "SELECT id FROM message WHERE priority = ? ORDER BY id LIMIT ?", (int(priority), _CHUNK)
+        ).fetchall()
+        if found:
+            return [message for (message,) in found]
+    return []
 
 
 def date(db: sqlite3.Connection, now: Moment) -> None:
@@ -84,7 +90,7 @@ def expire(db: sqlite3.Connection, before_ms: int) -> None:
 def _forget(db: sqlite3.Connection, condition: str, values: tuple[int, ...]) -> int:
     settled = db.execute(
         "SELECT broker, sq, message FROM delivery"  # noqa: S608 - the condition is ours
-        f" WHERE state >= 3 AND {condition} ORDER BY settled_ms LIMIT {_CHUNK}",
+        f" WHERE state >= 3 AND {condition} LIMIT {_CHUNK}",
         values,
     ).fetchall()
     for broker, sq, message in settled:

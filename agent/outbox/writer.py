@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from agent.errors import StoreError
+from agent.outbox.batch import WAIT_S, Batch
 from agent.records import Message, Priority
 
 _log = logging.getLogger(__name__)
 
-_TIDY_EVERY = 60  # batches
+_TURN_S = 1.0  # of its thread; the watchdog wants to see it more often than counts are due
 
 
 class Store(Protocol):
@@ -21,7 +23,7 @@ class Store(Protocol):
 
 
 class OutboxWriter:
-    """Collects messages in memory and stores them: alerts at once, the rest each `batch_s`.
+    """Collects messages in memory and stores them when they have waited for `wait_s`.
 
     `run` is the body of its thread. While the disk fails, up to `room` messages wait in memory;
     past that the least important is given up and counted in `refused`.
@@ -31,71 +33,93 @@ class OutboxWriter:
         self,
         store: Store,
         *,
-        batch_s: float = 1.0,
+        wait_s: Mapping[Priority, float] = WAIT_S,
+        tidy_every_s: float = 600.0,
         room: int = 4096,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.refused = 0
         self.error: str | None = None
         self._store = store
-        self._batch_s = batch_s
-        self._room = room
+        self._tidy_every_s = tidy_every_s
         self._progress = progress
         self._lock = threading.Lock()
-        self._urgent = threading.Event()
-        self._waiting: list[Message] = []
+        self._wake = threading.Event()
+        self._hurried = False
+        self._batch = Batch(room, wait_s)
 
     def submit(self, message: Message) -> None:
         """Take a message over; never waits for the disk."""
         with self._lock:
-            self._waiting.append(message)
-            if len(self._waiting) > self._room:
-                self._give_up_one()
+            if not self._batch.add(message, time.monotonic()):
+                self.refused += 1
         if message.priority is Priority.ALERT:
-            self._urgent.set()
+            self._wake.set()
 
     def hurry(self) -> None:
         """Store what waits at once; at the end there is no time to wait for more."""
-        self._urgent.set()
+        self._hurried = True
+        self._wake.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits in memory."""
+        with self._lock:
+            return self._batch.due_s is None
 
     def run(self, stop: threading.Event) -> None:
         """Store until `stop` is set, and what is left then."""
-        batches = 0
+        tidy_at_s = time.monotonic()
         while not stop.is_set():
-            self._urgent.wait(self._batch_s)
-            self._urgent.clear()
-            self._write()
-            batches += 1
-            if batches % _TIDY_EVERY == 0:
-                self._try(self._store.tidy)
+            self._wake.wait(self._pause_s())
+            self._wake.clear()
+            now_s = time.monotonic()
+            if self._hurried or self._is_due(now_s):
+                self._hurried = False
+                self._write()
+            if now_s >= tidy_at_s:
+                tidy_at_s = now_s + self._tidy_every_s
+                self._tidy()
             self._progress()
         self._write()
-        if self._waiting:
-            _log.error("%d messages lost at the end: %s", len(self._waiting), self.error)
+        if not self.idle:
+            left = len(self._batch.messages())
+            _log.error("%d messages lost at the end: %s", left, self.error)
+
+    def _pause_s(self) -> float:
+        with self._lock:
+            due_s = self._batch.due_s
+        if due_s is None or self.error is not None:
+            return _TURN_S
+        return min(_TURN_S, max(0.0, due_s - time.monotonic()))
+
+    def _is_due(self, now_s: float) -> bool:
+        with self._lock:
+            return self._batch.due_s is not None and now_s >= self._batch.due_s
 
     def _write(self) -> None:
         with self._lock:
-            batch = list(self._waiting)
-        if batch and self._try(lambda: self._store.put(batch)):
-            stored = {id(message) for message in batch}
-            with self._lock:
-                self._waiting = [left for left in self._waiting if id(left) not in stored]
-
-    def _try(self, act: Callable[[], None]) -> bool:
+            messages = self._batch.messages()
+        if not messages:
+            return
         try:
-            act()
+            self._store.put(messages)
         except StoreError as error:
-            if self.error is None:
-                _log.warning("%s; messages wait in memory", error)
-            self.error = str(error)
-            return False
+            self._failed(error)
+            return
+        with self._lock:
+            self._batch.forget(messages)
         if self.error is not None:
             _log.info("the outbox can be written again")
         self.error = None
-        return True
 
-    def _give_up_one(self) -> None:
-        least = max(message.priority for message in self._waiting)
-        index = next(i for i, message in enumerate(self._waiting) if message.priority is least)
-        del self._waiting[index]
-        self.refused += 1
+    def _tidy(self) -> None:
+        try:
+            self._store.tidy()
+        except StoreError as error:
+            self._failed(error)
+
+    def _failed(self, error: StoreError) -> None:
+        if self.error is None:
+            _log.warning("%s; messages wait in memory", error)
+        self.error = str(error)

@@ -1,7 +1,6 @@
 """What is let go of: by age, by space, and in which order."""
 
-import sqlite3
-
+import peek
 from letters import letter
 
 from agent.clock import ManualClock
@@ -13,11 +12,7 @@ HOUR_S = 3600
 
 
 def stored(tmp_path, query="SELECT count(*) FROM message"):
-    db = sqlite3.connect(tmp_path / "outbox.db")
-    try:
-        return db.execute(query).fetchall()
-    finally:
-        db.close()
+    return peek.rows(tmp_path / "outbox.db", query)
 
 
 def fill(outbox, count, priority=Priority.EVENT, start=0):

@@ -1,8 +1,8 @@
 """Numbers, order, and what becomes of a row."""
 
 import re
-import sqlite3
 
+import peek
 import pytest
 from letters import letter
 
@@ -20,8 +20,7 @@ def numbers(rows):
 def test_put_one_message_two_brokers_stores_the_body_once(make, tmp_path):
     outbox = make({"office": everything, "city": everything})
     outbox.put([letter(1)])
-    rows = sqlite3.connect(tmp_path / "outbox.db").execute("SELECT count(*) FROM message")
-    assert rows.fetchone() == (1,)
+    assert peek.rows(tmp_path / "outbox.db", "SELECT count(*) FROM message") == [(1,)]
     assert len(outbox.pending("office", 10)) == len(outbox.pending("city", 10)) == 1
 
 
@@ -61,8 +60,7 @@ def test_put_same_message_twice_is_stored_once(make):
 
 def test_put_message_nobody_wants_stores_nothing(make, tmp_path):
     make({"city": lambda _: False}).put([letter(1)])
-    rows = sqlite3.connect(tmp_path / "outbox.db").execute("SELECT count(*) FROM message")
-    assert rows.fetchone() == (0,)
+    assert peek.rows(tmp_path / "outbox.db", "SELECT count(*) FROM message") == [(0,)]
 
 
 def test_put_state_message_is_refused(make):

@@ -4,6 +4,7 @@ import itertools
 import json
 import sqlite3
 
+import peek
 import pytest
 from brokers import free_port
 from letters import letter
@@ -76,14 +77,12 @@ def event(number, hotlist, phase=Phase.START, kind="plate.hit", n=0):
 
 def stored(tmp_path):
     """Broker, sq and body of every delivery."""
-    db = sqlite3.connect(tmp_path / "state" / "outbox.db")
     query = (
         "SELECT d.broker, d.sq, m.body FROM delivery d JOIN message m ON m.id = d.message"
         " ORDER BY d.broker, d.sq"
     )
-    rows = [(broker, sq, json.loads(body)) for broker, sq, body in db.execute(query)]
-    db.close()
-    return rows
+    found = peek.rows(tmp_path / "state" / "outbox.db", query)
+    return [(broker, sq, json.loads(body)) for broker, sq, body in found]
 
 
 def test_hit_goes_to_the_brokers_of_its_list_that_want_hits_with_counters_contiguous(

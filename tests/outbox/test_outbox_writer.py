@@ -8,6 +8,7 @@ from brokers import wait_until
 from letters import letter
 
 from agent.errors import StoreError
+from agent.outbox.batch import WAIT_S, Batch
 from agent.outbox.writer import OutboxWriter
 from agent.records import Priority
 
@@ -38,6 +39,10 @@ class FakeStore:
         return [int(message.message_id) for batch in self.batches for message in batch]
 
 
+def waits(event_s, count_s=60.0):
+    return {Priority.ALERT: 0.0, Priority.EVENT: event_s, Priority.COUNT: count_s}
+
+
 @contextmanager
 def running(store, **settings):
     writer, stop = OutboxWriter(store, **settings), threading.Event()
@@ -54,7 +59,7 @@ def running(store, **settings):
 
 def test_alert_is_stored_at_once_with_all_that_waited():
     store = FakeStore()
-    with running(store, batch_s=60) as writer:
+    with running(store, wait_s=waits(60)) as writer:
         try:
             writer.submit(letter(1))
             writer.submit(letter(2, priority=Priority.ALERT))
@@ -66,7 +71,7 @@ def test_alert_is_stored_at_once_with_all_that_waited():
 
 def test_others_are_stored_in_batches():
     store = FakeStore()
-    with running(store, batch_s=0.3) as writer:
+    with running(store, wait_s=waits(0.3)) as writer:
         for i in range(50):
             writer.submit(letter(i))
         wait_until(lambda: len(store.stored) == 50, 5, "all stored")
@@ -77,7 +82,7 @@ def test_others_are_stored_in_batches():
 def test_submit_returns_while_the_disk_hangs():
     store = FakeStore()
     store.gate.clear()
-    with running(store, batch_s=0.01) as writer:
+    with running(store, wait_s=waits(0.01)) as writer:
         for i in range(2000):
             writer.submit(letter(i, pad=0))
         store.gate.set()
@@ -88,7 +93,7 @@ def test_submit_returns_while_the_disk_hangs():
 def test_messages_wait_in_memory_while_the_disk_is_full(caplog):
     store = FakeStore()
     store.full = True
-    with caplog.at_level(logging.INFO), running(store, batch_s=0.01) as writer:
+    with caplog.at_level(logging.INFO), running(store, wait_s=waits(0.01)) as writer:
         writer.submit(letter(1))
         wait_until(lambda: store.failed >= 3, 5, "three attempts")
         assert "full" in writer.error
@@ -104,7 +109,7 @@ def test_messages_wait_in_memory_while_the_disk_is_full(caplog):
 def test_full_memory_gives_up_the_least_important_and_counts_it():
     store = FakeStore()
     store.full = True
-    with running(store, batch_s=0.01, room=4) as writer:
+    with running(store, wait_s=waits(0.01), room=4) as writer:
         for i, priority in enumerate(
             [Priority.COUNT, Priority.EVENT, Priority.ALERT, Priority.COUNT, Priority.ALERT]
         ):
@@ -119,7 +124,7 @@ def test_full_memory_gives_up_the_least_important_and_counts_it():
 
 def test_stop_stores_what_is_left():
     store = FakeStore()
-    with running(store, batch_s=0.05) as writer:
+    with running(store, wait_s=waits(0.05)) as writer:
         store.gate.clear()
         writer.submit(letter(1))
         writer.submit(letter(2))
@@ -128,7 +133,7 @@ def test_stop_stores_what_is_left():
 
 def test_hurried_writer_stores_at_once_and_ends_when_asked_to():
     store, stop = FakeStore(), threading.Event()
-    writer = OutboxWriter(store, batch_s=60)
+    writer = OutboxWriter(store, wait_s=waits(60))
     thread = threading.Thread(target=writer.run, args=(stop,))
     thread.start()
     writer.submit(letter(1))
@@ -145,13 +150,45 @@ def test_hurried_writer_stores_at_once_and_ends_when_asked_to():
 def test_progress_is_told_while_the_disk_is_full():
     store, beats = FakeStore(), []
     store.full = True
-    with running(store, batch_s=0.01, progress=lambda: beats.append(1)) as writer:
+    with running(store, wait_s=waits(0.01), progress=lambda: beats.append(1)) as writer:
         writer.submit(letter(1))
         wait_until(lambda: len(beats) > 3, 5, "progress")
         store.full = False
 
 
-def test_tidies_each_sixty_batches():
+def test_tidies_from_time_to_time():
     store = FakeStore()
-    with running(store, batch_s=0.001):
+    with running(store, tidy_every_s=0.01) as writer:
+        writer.submit(letter(1, priority=Priority.ALERT))
         wait_until(lambda: store.tidied >= 2, 5, "tidied")
+
+
+def test_count_waits_for_company_and_goes_with_what_is_due_first():
+    store = FakeStore()
+    with running(store, wait_s=waits(0.3)) as writer:
+        writer.submit(letter(1, priority=Priority.COUNT))
+        writer.submit(letter(2))
+        wait_until(lambda: store.stored, 5, "the event stored")
+    assert store.batches[0] == store.batches[-1]
+    assert store.stored == [1, 2]
+
+
+def test_count_alone_is_stored_when_it_has_waited_long_enough():
+    store = FakeStore()
+    with running(store, wait_s=waits(60, count_s=0.3)) as writer:
+        writer.submit(letter(1, priority=Priority.COUNT))
+        wait_until(lambda: store.stored == [1], 5, "the count stored")
+
+
+def test_what_is_shipped_stores_alerts_at_once_and_counts_within_30_s():
+    assert WAIT_S[Priority.ALERT] == 0
+    assert WAIT_S[Priority.EVENT] <= WAIT_S[Priority.COUNT] <= 30
+
+
+def test_what_comes_while_the_disk_is_busy_is_due_when_it_would_have_been():
+    batch = Batch(room=10, wait_s=waits(2))
+    batch.add(letter(1), 100.0)
+    stored = batch.messages()
+    batch.add(letter(2, priority=Priority.COUNT), 101.0)
+    batch.forget(stored)
+    assert batch.due_s == 161.0

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import peek
 from brokers import wait_until
 
 MAHALLA = str(Path(sys.executable).with_name("mahalla"))
@@ -144,11 +145,7 @@ class Agent:
 
     def stored(self, query: str) -> list[tuple[object, ...]]:
         """What the outbox answers to `query`, read beside the agent."""
-        db = sqlite3.connect(self.state / "outbox.db", timeout=5)
-        try:
-            return db.execute(query).fetchall()
-        finally:
-            db.close()
+        return peek.rows(self.state / "outbox.db", query)
 
     def change(self, *statements: str) -> None:
         """Alter the outbox of an agent that does not run."""

@@ -86,7 +86,7 @@ class Running:
     def stored(self) -> None:
         """Returns once all that was produced is on the disk."""
         self.box.writer.hurry()
-        wait_until(lambda: not self.box.writer._waiting, 20, "all is stored")
+        wait_until(lambda: self.box.writer.idle, 20, "all is stored")
 
     def waiting(self, broker: str = "office") -> int:
         return self.box.outbox.counts(broker).rows

@@ -16,6 +16,9 @@ from crossings import crossing
 from post import office, post
 
 from agent.outbox.writer import OutboxWriter
+from agent.records import Priority
+
+WAIT_S = {Priority.ALERT: 0.0, Priority.EVENT: 0.05, Priority.COUNT: 0.2}
 
 
 def main() -> None:
@@ -24,7 +27,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     kinds = itertools.cycle(("vehicle.line", "vehicle.count", "audit", "vehicle.line"))
     with post(office(url), folder) as box:
-        writer = OutboxWriter(box.outbox, batch_s=0.05)
+        writer = OutboxWriter(box.outbox, wait_s=WAIT_S)
         thread = threading.Thread(target=writer.run, args=(stop,))
         thread.start()
         wait_until(lambda: box.publisher.state.connected, 30, "connected")
