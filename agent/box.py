@@ -7,19 +7,20 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from agent import __version__
 from agent.capture.capture import Capture
 from agent.clock import Clock, SystemClock, boot_id
-from agent.commands import Act, Commands, Outcome, asked_range, seen_number
+from agent.commands import Act, Commands, Outcome, asked_range, seen_number, verdict_of
 from agent.config.disclosure import disclose
 from agent.config.model import BrokerConfig, CameraConfig, Config
 from agent.config.sending import wants
 from agent.errors import StoreError
 from agent.evidence.album import Album
+from agent.feedback import Feedback, Verdict
 from agent.health import (
     SLOWED,
     UNDER_VOLTAGE,
@@ -72,6 +73,8 @@ CLOCK_FILE = "clock.json"
 UPDATES = "ota/floors.json"
 
 EVIDENCE = "evidence"
+
+FEEDBACK = "feedback.json"
 
 _HEALTH_EVERY_S = 60.0
 _HOTLISTS_EVERY_S = 60.0
@@ -274,6 +277,7 @@ class Box:
             else None
         )
         self.sharing = Sharing(threads=config.infer.threads)
+        self._feedback = Feedback(state / FEEDBACK, keep_s=config.retention_s)
         self.outbox = Outbox(
             state / OUTBOX,
             {name: _taker(config, broker) for name, broker in config.brokers.items()},
@@ -346,6 +350,7 @@ class Box:
             self.look_at_hotlists()
         if now_s >= self._about_due_s:
             self._about_due_s = now_s + _ABOUT_EVERY_S
+            self._tidy_feedback()
             self._say(self._privacy.about(About(at=self._clock.now(), facts=self._facts())))
         if now_s >= self._health_due_s:
             self._health_due_s = now_s + _HEALTH_EVERY_S
@@ -447,6 +452,10 @@ class Box:
         except StoreError:  # told by the writer; what was lost is kept for the next time
             return
 
+    def _tidy_feedback(self) -> None:
+        with suppress(StoreError):  # the disk's trouble is told by the writer
+            self._feedback.tidy(self._clock.now())
+
     def _account(self, loss: Loss) -> Message:
         return self._privacy.event(self._own_event(LOST, loss.why, loss=loss))
 
@@ -538,6 +547,7 @@ class Box:
         acts: dict[str, Act] = {
             "snapshot": lambda _, request: self._snapshot(request, pictures),
             "evidence": lambda _, request: self._evidence(request, pictures),
+            "feedback": self._hear_verdict,
             "resend": self._resend,
             "restart": self._restart,
             "update": self._update,
@@ -597,6 +607,24 @@ class Box:
         pictures.append(self._privacy.evidence(event_id, jpeg))
         return Outcome(event_id=event_id)
 
+    def _hear_verdict(self, _command: Command, request: Mapping[str, Any]) -> Outcome:
+        said = verdict_of(request)
+        if said is None:
+            return Outcome(why="bad-verdict")
+        event_id, right = said
+        try:
+            told = self.outbox.told(event_id)
+            if told is None:
+                return Outcome(why="no-event")
+            kind, camera = told
+            at_ms = self._clock.now().utc_ms
+            self._feedback.add(
+                Verdict(event_id=event_id, kind=kind, camera=camera, right=right, at_ms=at_ms)
+            )
+        except StoreError:
+            return Outcome(why="disk")
+        return Outcome(event_id=event_id)
+
     def _seen(self, command: Command, said: Mapping[str, Any]) -> Outcome:
         found = seen_number(said)
         if found is None:
@@ -645,7 +673,7 @@ class Box:
             "hotlists": {hotlist.name: hotlist.label for hotlist in in_force},
             "sends": [each.facts() for each in disclose(self.config)],
             "ota": self.proving.report(),
-        }
+        } | ({"feedback": report} if (report := self._feedback.report()) else {})
 
 
 def _taker(config: Config, broker: BrokerConfig) -> Callable[[Message], bool]:

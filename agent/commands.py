@@ -117,6 +117,12 @@ def seen_number(request: Mapping[str, Any]) -> tuple[str, int] | None:
     return (st, sq) if isinstance(st, str) and _is_whole(sq) and sq >= 0 else None
 
 
+def verdict_of(request: Mapping[str, Any]) -> tuple[str, bool] | None:
+    """Event and whether it was right, of a `feedback`; None where it says neither."""
+    event_id, right = request.get("id"), request.get("ok")
+    return (event_id, right) if isinstance(event_id, str) and isinstance(right, bool) else None
+
+
 def _request(body: bytes) -> dict[str, Any] | None:
     request = _object(body)
     if not _is_whole(request.get("exp")) or not _is_request_id(request.get("rid")):

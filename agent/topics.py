@@ -14,7 +14,7 @@ ROOT = "sm/1/{site}/{box}"
 COMMANDS = ("snapshot", "evidence", "feedback", "resend", "seen", "update", "doctor", "restart")
 """What a box may be asked; it obeys those that its configuration lists."""
 
-OBEYED = ("snapshot", "evidence", "resend", "seen", "update", "restart")
+OBEYED = ("snapshot", "evidence", "feedback", "resend", "seen", "update", "restart")
 """Those that this version knows how to obey."""
 
 _PLACE = {"site": "the mahalla, [a-z0-9-]{1,31}", "box": "the box, [a-z0-9-]{1,31}"}
@@ -115,7 +115,16 @@ _HEALTH = _object(
     ota=_OTA,
 )
 
-_ABOUT = _object(("t",), t=_WHOLE | {"description": "Unix ms"}, ota=_OTA)
+_FEEDBACK = {
+    "type": "object",
+    "description": "by camera and kind, what people said of events; absent means nothing yet",
+    "additionalProperties": {
+        "type": "object",
+        "additionalProperties": _object(("right", "wrong"), right=_WHOLE, wrong=_WHOLE),
+    },
+}
+
+_ABOUT = _object(("t",), t=_WHOLE | {"description": "Unix ms"}, ota=_OTA, feedback=_FEEDBACK)
 
 _WANT = _object(
     (),
@@ -136,7 +145,8 @@ _COMMAND = _object(
     sq=_WHOLE | {"description": "seen: all up to this number are kept by the recorder"},
     to=_WHOLE | {"description": "resend: last number"},
     cam={"type": "string", "description": "snapshot: the camera"},
-    id={"type": "string", "description": "evidence: the event"},
+    id={"type": "string", "description": "evidence, feedback: the event"},
+    ok={"type": "boolean", "description": "feedback: it was as the box told it"},
     **{"from": _WHOLE | {"description": "resend: first number"}},
 )
 

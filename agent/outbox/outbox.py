@@ -377,6 +377,14 @@ class Outbox:
             ).fetchone()
         return found is not None
 
+    def told(self, event_id: str) -> tuple[str, str] | None:
+        """Kind and camera of an event that is still kept."""
+        with self._reading() as db:
+            found = db.execute(
+                "SELECT kind, camera FROM message WHERE message_id = ? LIMIT 1", (event_id,)
+            ).fetchone()
+        return found and (str(found[0]), str(found[1]))
+
     def take_set_aside(self) -> list[Path]:
         """The damaged files set aside since this was last asked, for an event about them."""
         with self._lock:

@@ -19,7 +19,9 @@ def ask(ear, name, user="inspector-1", **body):
 def test_box_sends_again_what_is_asked_for_and_restarts_and_no_more(tmp_path):
     with Mosquitto(tmp_path) as broker, Listener(broker.port, f"{ROOT}/#") as ear:
         text = agent_yaml({"drawn": DRAWN}, broker.url)
-        text = text.replace(broker.url, f"{broker.url}, commands: [resend, restart, update]")
+        text = text.replace(
+            broker.url, f"{broker.url}, commands: [resend, restart, update, feedback]"
+        )
         with Agent(tmp_path, text) as agent:
             agent.start()
             first = ear.wait_for("/vehicle/line").json
@@ -34,6 +36,9 @@ def test_box_sends_again_what_is_asked_for_and_restarts_and_no_more(tmp_path):
             )
             assert ask(ear, "resend", **numbers | {"st": "zzzzzzzz"})["why"] == "other-stream"
             assert ask(ear, "snapshot")["why"] == "not-allowed"
+            assert ask(ear, "feedback", id=first["id"], ok=False)["id"] == first["id"]
+            assert ask(ear, "feedback", id="none", ok=True)["why"] == "no-event"
+            assert first["id"] in (agent.state / "feedback.json").read_text()
             assert ask(ear, "update")["rc"] == 0
             assert (agent.state / "update-asked").exists()
             assert ask(ear, "restart", exp=1)["why"] == "expired"
@@ -46,6 +51,8 @@ def test_box_sends_again_what_is_asked_for_and_restarts_and_no_more(tmp_path):
         "resend for inspector-1",
         "no resend for inspector-1",
         "no snapshot for inspector-1",
+        "feedback for inspector-1",
+        "no feedback for inspector-1",
         "update for inspector-1",
         "no restart for inspector-1",
         "restart for inspector-1",
