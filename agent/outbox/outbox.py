@@ -19,7 +19,7 @@ from agent.errors import StoreError
 from agent.kinds import LOST, wants_receipt
 from agent.outbox import losses, room, salvage, unfinished
 from agent.outbox.ages import Ages
-from agent.outbox.receipts import STUCK_MS, Receipts
+from agent.outbox.receipts import AGAIN_MOST, STUCK_MS, Receipts
 from agent.outbox.schema import State, connect, drop_aside, is_damage, newest_aside, put_aside
 from agent.records import Delivery, Loss, Message, Phase, Priority, QueueHealth, Unfinished
 
@@ -37,6 +37,10 @@ _OLDEST = """
     WHERE d.broker = ? AND d.state IN (0, 1) AND d.state < 3 ORDER BY d.message LIMIT ?
 """
 _STATE = "SELECT state FROM delivery WHERE broker = ? AND sq = ? AND state < 3"
+_SEND_AGAIN = """
+    UPDATE delivery SET state = 0 WHERE broker = ? AND sq IN (SELECT sq FROM delivery
+    WHERE broker = ? AND state = -1 AND state < 3 AND not_before_ms <= ? ORDER BY sq LIMIT ?)
+"""
 _HEARD_AGAIN = """
     UPDATE delivery SET state = 0 WHERE broker = ? AND state = 1 AND state < 3
     AND message IN (SELECT id FROM message WHERE camera = ? AND kind = ?)
@@ -219,11 +223,7 @@ class Outbox:
                 (self._utc_ms(), broker, to),
             ).rowcount
             if is_stuck:
-                db.execute(
-                    "UPDATE delivery SET state = 0"
-                    " WHERE broker = ? AND state = -1 AND state < 3 AND not_before_ms <= ?",
-                    (broker, self._mono_ms()),
-                )
+                db.execute(_SEND_AGAIN, (broker, broker, self._mono_ms(), AGAIN_MOST))
         if is_stuck:
             self.commits += 1
         return freed

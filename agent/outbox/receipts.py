@@ -5,6 +5,9 @@ from __future__ import annotations
 STUCK_MS = 60_000
 """Who confirms the same number again after this time misses what we know the broker has had."""
 
+AGAIN_MOST = 1000
+"""So many are then sent again, from the lowest on: of all, the newest would go first each time."""
+
 
 class Receipts:
     """What the recorder has said; numbers up to `to` have been seen."""

@@ -80,7 +80,8 @@ def test_correction_is_told_by_the_next_run_when_the_clock_was_set_between(made)
 
 
 def test_box_with_a_clock_says_nothing_of_it(made):
-    _, clock = made()
+    box, clock = made()
+    box.outbox.close()
     clock.moment = Moment(mono_ns=65 * S, utc_ms=NOW_MS)
     again, _ = made()
     again.tick()

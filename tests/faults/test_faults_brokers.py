@@ -60,6 +60,7 @@ def test_nobody_subscribed_yet(tmp_path):
 def test_recorder_away_behind_a_full_queue(tmp_path, monkeypatch):
     for module in (receipts, outbox_module):
         monkeypatch.setattr(module, "STUCK_MS", 500)
+        monkeypatch.setattr(module, "AGAIN_MOST", 20)
     more = ", receipt: seen"
     settings = "max_queued_messages 20\nmax_inflight_messages 5"
     with Mosquitto(tmp_path, settings=settings) as broker:

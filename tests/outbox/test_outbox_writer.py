@@ -4,10 +4,12 @@ import logging
 import threading
 from contextlib import contextmanager
 
+import pytest
 from brokers import wait_until
 from letters import letter
 
 from agent.errors import StoreError
+from agent.outbox import writer as writer_module
 from agent.outbox.batch import WAIT_S, Batch
 from agent.outbox.writer import OutboxWriter
 from agent.records import Priority
@@ -37,6 +39,11 @@ class FakeStore:
     @property
     def stored(self):
         return [int(message.message_id) for batch in self.batches for message in batch]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(writer_module, "_TURN_S", 0.05)
 
 
 def waits(event_s, count_s=60.0):
