@@ -156,7 +156,10 @@ def test_check_json_is_the_same_for_a_program(
         }
     ]
     assert [sent["broker"] for sent in content["sends"]] == ["office", "city"]
-    assert [sent["commands"] for sent in content["sends"]] == ["evidence, resend, seen", "none"]
+    assert [sent["commands"] for sent in content["sends"]] == [
+        "evidence, feedback, resend, seen",
+        "none",
+    ]
     assert list(content["sends"][1]["events"]) == ["plate.hit", "camera.lost"]
     assert content["sends"][1]["plates"] == "in clear those on stolen; of the others nothing"
     assert content["sends"][0]["plates"] == "in clear those on stolen, local; of the others nothing"
