@@ -32,6 +32,7 @@ from agent.health import (
 )
 from agent.hotlist.shelf import ARRIVED, News, Shelf
 from agent.kinds import CLOCK, DISK, HOT, LOST, POWER, TAKEN_OVER, WHY_LIMIT_CHARS
+from agent.ota import hold
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import OutboxWriter
 from agent.pipeline import CameraPipeline, Eyes, Keeping
@@ -70,7 +71,9 @@ HOTLISTS = "hotlists"
 
 CLOCK_FILE = "clock.json"
 
-UPDATES = "ota/floors.json"
+OTA = "ota"
+
+UPDATES = f"{OTA}/floors.json"
 
 EVIDENCE = "evidence"
 
@@ -571,6 +574,8 @@ class Box:
             status=self._status,
             progress=lambda: self.pulse.beat(name),
             obey=obey,
+            # Who may ask for updates may delay them.
+            wants=self._hold if "update" in broker.commands else None,
             taken_over=lambda: self._tell_taken_over(broker.broker_id),
             drain_s=_DRAIN_S,
         )
@@ -638,6 +643,21 @@ class Box:
         except OSError:
             return Outcome(why="disk")
         return Outcome()
+
+    def _hold(self, body: bytes) -> None:
+        """The office wants updates to wait, or no longer."""
+        folder = self._state / OTA
+        before = hold.load(folder)
+        wanted = hold.asked(body, self._clock.now().utc_ms, before)
+        if wanted is None or wanted == before:
+            return
+        try:
+            hold.save(folder, wanted)
+        except OSError:  # told by the look at the disk; the broker says it again
+            return
+        if wanted.names != before.names:
+            said = " ".join(wanted.names) or "nothing"
+            self.tell("audit", f"hold {said}"[:WHY_LIMIT_CHARS])
 
     def _restart(self, _command: Command, _request: Mapping[str, Any]) -> Outcome:
         self.restart_asked = True

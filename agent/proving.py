@@ -25,6 +25,7 @@ from agent.errors import ModelError, UpdateError
 from agent.health import not_now
 from agent.infer.model import Model, open_model
 from agent.infer.package import load_package
+from agent.ota import hold
 from agent.ota.box_models import BoxModels
 from agent.ota.figures import Tally, compared, verdict
 from agent.ota.fragments import Fragments
@@ -379,7 +380,8 @@ class Proving:
     def _go_live(self) -> list[News]:
         trial, stage = self._trial, self._stage
         assert trial is not None
-        if not_now() is not None:
+        held = hold.load(self._models.ota)
+        if not_now() is not None or any(held.holds(each, self._now_ms()) for each in trial.models):
             return []  # it can wait
         try:
             with self._models.alone():

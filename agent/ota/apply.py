@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.errors import UpdateError
+from agent.ota import hold
 from agent.ota.box_models import BoxModels
 from agent.ota.client import Client
 from agent.ota.gate import try_out
@@ -64,6 +65,7 @@ class Update:
         self._models, self._client, self._me = models, client, me
         self._gate, self._not_now = gate, not_now
         self._again, self._at_once = again, at_once
+        self._hold = hold.load(models.ota)
         self._now_ms = round(client.now_s * 1000)
         self._entries: dict[str, Entry] = {}
         self._limits: dict[str, Limits] = {}
@@ -137,6 +139,8 @@ class Update:
     def _try(self, release: Release, entry: Entry, length: int) -> Outcome:
         """Download and test one package."""
         word = self._not_now()
+        if self._hold.holds(release.model, self._now_ms):
+            word = "held"
         if word is None and self._is_short_of_room(length):
             word = "no-room"
         if word is not None:

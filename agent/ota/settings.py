@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.config.model import Config
 from agent.errors import UpdateError
-from agent.ota import certificates
+from agent.ota import certificates, hold
 from agent.ota.apply import Outcome
 from agent.ota.client import Client
 from agent.ota.fragments import MODEL, Fragments, version
@@ -60,6 +60,8 @@ def fetch_fragment(
     refused = state.refused.get(sha256)
     if refused and not again:
         return [_outcome(MODEL, sha256, "refused", f"refused before: {refused.text}")]
+    if hold.load(fragments.folder.parent).holds(MODEL, now_ms):
+        return [_outcome(MODEL, sha256, "waiting", "held")]
     fetched = client.download(target, LIMIT_BYTES)
     trouble = _trouble(file, fetched)
     if trouble:

@@ -80,11 +80,19 @@ class Connection:
     """
 
     def __init__(
-        self, *, client_id: str, protocol: str, tls: ssl.SSLContext | None, will: Will | None
+        self,
+        *,
+        client_id: str,
+        protocol: str,
+        tls: ssl.SSLContext | None,
+        will: Will | None,
+        retained: str | None = None,
     ) -> None:
+        """`retained` is the topic on which what was retained is heard too."""
         self.limits = Limits()
         self._v5 = protocol == "5"
         self._acks: list[tuple[int, int]] = []
+        self._retained = retained
         self._received: deque[tuple[str, bytes]] = deque()
         self.subscribed = False  # the broker has answered `subscribe`
         self._unanswered_ids: set[int] = set()
@@ -193,7 +201,7 @@ class Connection:
     def take_received(self) -> tuple[str, bytes] | None:
         """Topic and payload of what has come, the oldest first; None when that was all.
 
-        What was retained is not among it: an order given before anybody listened.
+        What was retained is not among it but on one topic: an order given before anybody listened.
         """
         return self._received.popleft() if self._received else None
 
@@ -271,7 +279,8 @@ class Connection:
         self.subscribed = True
 
     def _on_message(self, _client: Any, _user: Any, message: paho.MQTTMessage) -> None:
-        if not message.retain and len(self._received) < _RECEIVED_MOST:
+        is_live = not message.retain or message.topic == self._retained
+        if is_live and len(self._received) < _RECEIVED_MOST:
             self._received.append((message.topic, bytes(message.payload)))
 
     def _on_log(self, _client: Any, _user: Any, level: int, text: str) -> None:

@@ -17,7 +17,7 @@ from agent.publish.connection import Connection, HangUpError, Will
 from agent.publish.dial import UnreachableError
 from agent.publish.endpoint import Endpoint, certificate_trouble, parse, tls_context
 from agent.publish.flow import Flow, Patience, Queue
-from agent.publish.wire import command_filter, command_of, reply_topic, state_topic
+from agent.publish.wire import command_filter, command_of, reply_topic, state_topic, want_topic
 from agent.records import Command, Message
 
 _log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Publisher:
     `status(up)` makes the status message, and the will from `status(False)`. `progress` is called
     at least every second, also while a name is looked up or TLS is being agreed. `obey` gives
     what a command is answered with, in order; nothing where it deserves no answer.
+    `wants` is told what the office wants of the box, where it is given.
     `taken_over` is called, once an hour at the most, when the broker says that somebody else has
     come as this box (MQTT 5 only).
     """
@@ -64,6 +65,7 @@ class Publisher:
         status: Callable[[bool], Message],
         progress: Callable[[], None] = lambda: None,
         obey: Callable[[Command], Sequence[Message]] = lambda _: (),
+        wants: Callable[[bytes], None] | None = None,
         taken_over: Callable[[], None] = lambda: None,
         backoff: Backoff | None = None,
         patience: Patience | None = None,
@@ -77,6 +79,7 @@ class Publisher:
         self._status = status
         self._progress = progress
         self._obey = obey
+        self._wants = wants
         self._taken_over = taken_over
         self._taken_over_at_s = -_TAKEN_OVER_EVERY_S
         self._listen_at_s = 0.0
@@ -127,6 +130,7 @@ class Publisher:
             protocol=self._broker.protocol,
             tls=tls_context(self._broker) if endpoint.tls else None,
             will=self._will(),
+            retained=self._want_topic if self._wants else None,
         )
         try:
             connection.open(endpoint, self._progress, stop)
@@ -198,10 +202,15 @@ class Publisher:
         elif self._broker.commands and time.monotonic() >= self._listen_at_s:
             self._listen_at_s = time.monotonic() + _LISTEN_AGAIN_S
             connection.subscribe(command_filter(self._site, self._box))
+            if self._wants is not None:
+                connection.subscribe(self._want_topic)
 
     def _answer(self, connection: Connection) -> None:
         while connection.room > 0 and (received := connection.take_received()):
             topic, body = received
+            if self._wants is not None and topic == self._want_topic:
+                self._wants(body)
+                continue
             asked = command_of(self._site, self._box, topic)
             if asked is None:
                 continue
@@ -213,6 +222,10 @@ class Publisher:
                     connection.publish(where, answer.body, qos=1, expiry_s=answer.expiry_s)
                 else:
                     self._too_large(answer)
+
+    @property
+    def _want_topic(self) -> str:
+        return want_topic(self._site, self._box)
 
     def _say_state(self, connection: Connection) -> None:
         while self._unsent and connection.room > 0:

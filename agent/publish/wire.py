@@ -34,6 +34,11 @@ def command_of(site: str, box: str, topic: str) -> tuple[str, str] | None:
     return levels[-2], levels[-1]
 
 
+def want_topic(site: str, box: str) -> str:
+    """Where the office says what it wants of the box; retained."""
+    return f"{_root(site, box)}/want"
+
+
 def reply_topic(site: str, box: str, channel: str) -> str:
     """Where the answer goes; `channel` is that of the reply."""
     return f"{_root(site, box)}/{channel}"

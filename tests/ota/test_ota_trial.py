@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ota_maintainer import release
+from ota_maintainer import NOW, days, release
 
 from agent.capture.pictures import RgbPicture
 from agent.clock import ManualClock
 from agent.config.load import load
 from agent.errors import UpdateError
 from agent.infer.package import find_package, read_card
-from agent.ota import figures
+from agent.ota import figures, hold
 from agent.ota.box_models import BoxModels
 from agent.ota.figures import ERRORS
+from agent.ota.hold import Hold
 from agent.ota.packing import pack
 from agent.ota.release import Limits
 from agent.ota.slots import Entry
@@ -270,6 +271,37 @@ def test_power_cuts_are_no_crashes_unless_each_start_ends_in_one(models, tmp_pat
     assert models.report()["face"]["why"] == "power"
 
 
+def test_trial_that_the_office_wants_held_stays_in_the_shadow(models, daemon, tmp_path):
+    models.begin({"face": newer(models, tmp_path, "0.7.1")}, {"face": QUICK}, 1)
+    daemon.tick()
+    hold.save(models.ota, hold.asked(b'{"hold":["face"]}', daemon.clock.now().utc_ms, Hold()))
+    daemon.look(50)
+    assert daemon.tick() == []
+    hold.save(models.ota, hold.asked(b"", 1, Hold()))
+    assert daemon.tick() == [("model.updated", "face 0.7.1", "trial")]
+
+
+def test_want_that_is_said_again_holds_no_longer():
+    day_ms = 86_400_000
+    for until, days_held in (("", 7), (',"until":9000000000000000', 30)):
+        body = f'{{"hold":["face"]{until}}}'.encode()
+        held = hold.asked(body, 1, Hold())
+        for day in range(40):
+            held = hold.asked(body, 1 + day * day_ms, held)
+            assert held.holds("face", 1 + day * day_ms) == (day < days_held)
+
+
+OTHER_FORMS = [
+    *(b"[]", b"{", b'{"hold":"face"}', b'{"hold":[1]}', b'{"hold":["../x"]}', b"\xff"),
+    *(b"[" * 9999, b'{"hold":["face"],"until":"x"}', b'{"hold":["face"],"until":1e999}'),
+]
+
+
+@pytest.mark.parametrize("body", OTHER_FORMS)
+def test_want_of_another_form_holds_nothing(body):
+    assert hold.asked(body, 1, Hold()) is None
+
+
 def test_trial_on_a_camera_that_sleeps_all_day_comes_to_its_end(models, daemon, tmp_path):
     models.begin({"face": newer(models, tmp_path, "0.7.1")}, {"face": QUICK}, 1)
     assert daemon.tick() == []
@@ -380,6 +412,16 @@ class TestReleases:
         box.models.confirm()
         (outcome,) = box.apply(maintainer.public, at_once=False)
         assert (outcome.version, box.active) == ("2", "1")
+
+    def test_release_that_the_office_wants_held_waits_and_not_for_ever(self, maintainer, box):
+        now_ms = round(NOW.timestamp() * 1000)
+        maintainer.release("1")
+        hold.save(box.models.ota, hold.asked(b'{"hold":["face"],"until":9e15}', now_ms, Hold()))
+        (outcome,) = box.apply(maintainer.public)
+        assert (outcome.state, outcome.why) == ("waiting", "held")
+        box.now = maintainer.now = NOW + days(30)
+        maintainer.publish()
+        assert box.apply(maintainer.public)[0].state == "active"
 
     @pytest.mark.parametrize("word", ["hot", "under-voltage"])
     def test_hot_or_under_volted_box_waits(self, maintainer, box, word):

@@ -8,6 +8,8 @@ from daemon import ROOT, Agent, agent_yaml
 from listener import Listener
 from samples import DRAWN
 
+from agent.ota import hold
+
 
 def ask(ear, name, user="inspector-1", **body):
     now_ms = time.time_ns() // 1_000_000
@@ -41,6 +43,9 @@ def test_box_sends_again_what_is_asked_for_and_restarts_and_no_more(tmp_path):
             assert first["id"] in (agent.state / "feedback.json").read_text()
             assert ask(ear, "update")["rc"] == 0
             assert (agent.state / "update-asked").exists()
+            ear._client.publish(f"{ROOT}/want", b'{"hold":["face"]}', qos=1, retain=True)
+            ear.wait_for("/_box/audit", why="hold face")
+            assert hold.load(agent.state / "ota").names == ("face",)
             assert ask(ear, "restart", exp=1)["why"] == "expired"
             assert ask(ear, "restart")["rc"] == 0
             assert agent.wait() == 0
@@ -54,6 +59,7 @@ def test_box_sends_again_what_is_asked_for_and_restarts_and_no_more(tmp_path):
         "feedback for inspector-1",
         "no feedback for inspector-1",
         "update for inspector-1",
+        "hold face",
         "no restart for inspector-1",
         "restart for inspector-1",
     ]
