@@ -77,7 +77,7 @@ def broker_name(site: str, kind: str) -> str:
 def load(path: Path) -> tuple[Site, list[Problem]]:
     """The site and what is to be warned of; InvalidConfig with all that is wrong."""
     reading = Reading(file=str(path), folder=path.absolute().parent, credentials=None)
-    root = compose(_bytes(path), reading.report)
+    root = compose(_bytes(path), reading.report, reading.file)
     if root is None and not reading.failures:
         reading.report(1, 1, Refusal("the file is empty", "site, authority, office and boxes"))
     made = () if root is None else Place(reading, root).attempt(_SITE)

@@ -10,10 +10,15 @@ from datetime import datetime, timezone
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from daemon import agent_yaml
 from mahalla import Mahalla
+from samples import DRAWN
 
 from agent.cli import main
 from agent.config.certificates import validity_ms
+from agent.config.load import load
+from agent.errors import UpdateError
+from agent.ota.certificates import accept
 
 
 @pytest.fixture
@@ -120,6 +125,22 @@ def test_replace_revokes_all_that_the_box_had_and_refuses_its_old_key(mahalla, c
     assert mahalla.do(*words) == 0
     assert {entry.serial_number for entry in revoked(mahalla)} == old
     assert (mahalla.out / "city" / "revoked").read_text() == "alpomish_north-gate\n"
+
+
+def test_certificate_that_ends_soon_is_renewed_as_a_box_takes_it_over_the_air(mahalla, tmp_path):
+    plan = mahalla.plan.read_text()
+    mahalla.plan.write_text(f"{plan}life_days: 30\n")
+    mahalla.build()
+    config = tmp_path / "agent.yaml"
+    old = shutil.copy(mahalla.cert("north-gate"), tmp_path / "old.pem")
+    entry = mahalla.entry(8883).replace(str(mahalla.cert("north-gate")), str(old))
+    config.write_text(agent_yaml({"drawn": DRAWN}, "X").replace("{url: X}", entry))
+    mahalla.plan.write_text(plan)
+    assert mahalla.do("renew") == 0
+    (tmp_path / "state" / "ota").mkdir(parents=True)
+    accept(mahalla.cert("north-gate").read_bytes(), load(config), tmp_path / "state")
+    with pytest.raises(UpdateError):
+        accept(mahalla.cert("bazaar").read_bytes(), load(config), tmp_path / "state")
 
 
 def test_request_of_another_box_or_key_is_refused(mahalla, capsys):
