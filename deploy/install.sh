@@ -5,7 +5,8 @@
 #   deploy/install.sh --into FOLDER     a trial below FOLDER; touches nothing else
 #
 # Each release lies in a folder of its own and becomes `current` by one atomic rename, so a power
-# cut leaves the old one working. The service starts once /etc/mahalla/agent.yaml is there and right.
+# cut leaves the old one working. A new one is on probation for ten minutes and is left when it
+# crashes (deploy/probation.sh). The service starts once /etc/mahalla/agent.yaml is there and right.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +16,7 @@ root=
 case "${1:-}" in
     "") ;;
     --into) root=${2:?"--into needs a folder"}; mkdir -p "$root"; root=$(cd "$root" && pwd) ;;
-    -h|--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) fail "unknown argument $1; see deploy/install.sh --help" ;;
 esac
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "needs root; run: sudo deploy/install.sh"
@@ -58,7 +59,7 @@ cp README.md "$home/$release/"
 unit=$root/etc/systemd/system/mahalla.service
 mkdir -p "$(dirname "$unit")" "$root/etc/mahalla"
 install -m 0644 systemd/mahalla.service "$unit"
-install -m 0644 systemd/mahalla-ota.{service,timer,path} "$(dirname "$unit")"
+install -m 0644 systemd/mahalla-{ota,probation}.{service,timer} systemd/mahalla-ota.path "$(dirname "$unit")"
 
 if [ -z "$root" ]; then
     getent passwd mahalla >/dev/null ||
@@ -72,20 +73,29 @@ if [ -z "$root" ] && [ -e /etc/mahalla/agent.yaml ]; then
         fail "/etc/mahalla/agent.yaml has problems (above); nothing was changed"
 fi
 
+# Beside the releases, so that none of them can spoil it.
+install -m 0755 deploy/probation.sh "$home/probation.new"
+mv "$home/probation.new" "$home/probation"
+before=$(readlink "$home/current" || true)
+if [ -x "$home/$before/bin/mahalla" ]; then
+    # What is on probation now has not been kept: the one before it is the one to go back to.
+    MAHALLA_HOME=$home "$home/probation" begin "$release" "$before"
+    before=$(sed -n 2p "$home/on-probation")
+fi
+
 ln -sfn "$release" "$home/current.new"
 mv -T "$home/current.new" "$home/current"
 sync -f "$home"
 trap - EXIT
 
-# Keep the release before this one to go back to; drop older ones.
-find "$home" -mindepth 1 -maxdepth 1 -type d ! -name "$release" -printf '%T@ %p\n' | sort -rn | tail -n +2 |
-    cut -d' ' -f2- | xargs -r rm -rf
+# Keep the release before this one to go back to; drop the others.
+find "$home" -mindepth 1 -maxdepth 1 -type d ! -name "$release" ! -name "${before:-$release}" -exec rm -rf {} +
 
 [ -z "$root" ] || { echo "installed below $root"; exit 0; }
 
 systemctl daemon-reload
 systemctl enable --quiet mahalla
-systemctl enable --quiet --now mahalla-ota.timer mahalla-ota.path
+systemctl enable --quiet --now mahalla-ota.timer mahalla-ota.path mahalla-probation.timer
 if [ ! -e /etc/mahalla/agent.yaml ]; then
     echo "next: write /etc/mahalla/agent.yaml, then"
     echo "  sudo -u mahalla /opt/mahalla/current/bin/mahalla check /etc/mahalla/agent.yaml && sudo systemctl start mahalla"

@@ -38,7 +38,9 @@ class Installed:
 
     @property
     def releases(self) -> set[str]:
-        return {each.name for each in self.home.iterdir() if not each.is_symlink()}
+        return {
+            each.name for each in self.home.iterdir() if each.is_dir() and not each.is_symlink()
+        }
 
     @property
     def current(self) -> str:
@@ -159,6 +161,14 @@ def test_second_install_switches_at_once_and_keeps_the_first(installed, tmp_path
     assert seen <= {__version__, second}  # never missing in between
     assert installed.releases == {__version__, second}  # the one before is kept, older ones go
     assert (installed.home / __version__ / "bin" / "mahalla").exists()
+    said = subprocess.run(
+        [installed.home / "probation", "status"],
+        env={**os.environ, "MAHALLA_HOME": str(installed.home)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert said.stdout.startswith(f"{second} is on probation: 0 of 3 crashes")
 
 
 def test_wheel_holds_the_agent_and_its_terms_alone(installed):
