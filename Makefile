@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BUILD := .cache/build
 
-.PHONY: fetched help setup demo test test-long check bench wheel clean
+.PHONY: fetched help setup demo test test-long test-city check bench wheel clean
 
 help: ## print this help
 	@echo "Safe Mahalla edge agent. Two commands do everything on a fresh machine:"
@@ -25,6 +25,10 @@ test: setup ## every test (ARGS="-k name" for some)
 
 test-long: setup ## the faults that take minutes: a hundred power cuts, the waits as they are shipped
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+test-city: setup ## three RabbitMQ nodes, killed under load; root's rights, debootstrap, five minutes or so
+	tests/city/root.sh .cache/city/root
+	$(BIN)/python -m pytest -m city -rP tests/city $(ARGS)
 
 check: setup ## format, lint, strict types, import layers, then the tests
 	$(BIN)/ruff format --check .

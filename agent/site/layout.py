@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from agent.errors import SiteError
@@ -58,11 +59,18 @@ def _city(site: Site, certified: list[str], authority: Authority, folder: Path) 
     keys = [template_key(template, site.site, box) if template else "" for box in certified]
     made = json.dumps(definitions(grants, keys), indent=1)
     _write(folder / "definitions.json", f"{made}\n".encode())
+    _write(folder / "site", f"{site.site}\n".encode())
     _authority(authority, broker_name(site.site, "city"), folder)
     _write(folder / "crl" / crl_file_name(authority.certificate.subject), authority.crl_pem)
+    accounts = [grant.account for grant in grants]
+    _write(folder / "accounts", _lines(accounts))
     names = site.names().values()
     gone = [name for name in names if any(map(authority.is_revoked, authority.serials(name)))]
-    _write(folder / "revoked", "".join(f"{name}\n" for name in gone).encode())
+    _write(folder / "revoked", _lines(gone))
+
+
+def _lines(words: Iterable[str]) -> bytes:
+    return "".join(f"{word}\n" for word in words).encode()
 
 
 def _authority(authority: Authority, broker: str, folder: Path) -> None:

@@ -123,6 +123,14 @@ def _site(
     return Site(people=people or {}, life_days=round(life), **rest)
 
 
+def _check_site(place: Place) -> None:
+    """The verbs of `mahalla site` name boxes and brokers by one word each."""
+    for kind in ("office", "city"):
+        box = place.child("boxes", kind)
+        if box:
+            box.refuse_key(Refusal(f"{kind} is what a broker is called", "another name"))
+
+
 _HOSTS = OneOrMany(Scalar(_host, {"type": "string"}))
 _PEOPLE = MapOf(
     IDENTIFIER,
@@ -178,4 +186,5 @@ _SITE = Table(
             doc="how long a certificate of a box is good for: 1825",
         ),
     ),
+    _check_site,
 )

@@ -33,8 +33,9 @@ class Receiver(Listener):
         port: int,
         tls: ssl.SSLContext | None = None,
         login: tuple[str, str] | None = None,
+        topic: str = f"{ROOT}/e/#",
     ) -> None:
-        super().__init__(port, f"{ROOT}/e/#", "receiver", tls, login)
+        super().__init__(port, topic, "receiver", tls, login)
         self.ledger = Ledger(whole=True)
         self.ids: list[tuple[str, int]] = []  # each (id, n) once, as a receiver keeps them
         self._known: set[tuple[str, int]] = set()

@@ -44,7 +44,8 @@ class Peer:
     def publish(self, topic, body="{}"):
         """The reason code of its PUBACK."""
         mid = self._client.publish(topic, body, qos=1).mid
-        return wait_until(lambda: {"code": self.acks[mid]} if mid in self.acks else None)["code"]
+        wait_until(lambda: mid in self.acks, 20, "its PUBACK")
+        return self.acks[mid]
 
     def subscribe(self, topic):
         assert self.connected.wait(10)

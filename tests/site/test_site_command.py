@@ -194,6 +194,7 @@ def test_city_is_told_the_same_rights_and_the_revoked_by_the_name_it_looks_for(m
         ("hosts: [localhost, 127.0.0.1]", "hosts: [office lan]", "is no host"),
         ("north-gate: , bazaar: ", "North Gate: ", 'did you mean north-gate'),
         ("north-gate: , bazaar: ", "", "no boxes"),
+        ("bazaar: ", "city: ", "what a broker is called"),
         ("[seen, resend]", "[reboot]", "allowed: snapshot, evidence"),
         ("{site}/{box}/", "{box}/{site}/", "the topic lacks {site}/{box}"),
         ("auditor:", "auditor: {password: x}", "secret written inline"),
