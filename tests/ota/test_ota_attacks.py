@@ -140,6 +140,38 @@ def test_mixed_snapshots(maintainer, updated, tmp_path):
     refused(updated, tmp_path / "mixed", "does not verify")
 
 
+ROLES = ["snapshot", "targets", "models", "halts", "hotlists", "config"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_that_is_rolled_back_under_a_new_timestamp_is_refused(maintainer, updated, role):
+    """Whoever has the online key signs a snapshot that names older metadata of another role."""
+    for path in ("halts/halts.json", "hotlists/stolen.list", "config/a/b.yaml"):
+        content = b'{"v":1,"halted":{}}' if path.startswith("halts") else b"1"
+        maintainer.at().put(path, content)
+    keys = [maintainer.models, maintainer.hotlists, maintainer.config, maintainer.online]
+    for _ in range(2):
+        resigned(maintainer, "targets", lambda signed: None, *maintainer.root[:2])
+        maintainer.publish(*keys)
+    client = updated.client(maintainer.public)
+    for each in ROLES[2:]:
+        client.target(f"{each}/x/y" if each == "config" else f"{each}/x")
+    metadata, repo = maintainer.public / "metadata", maintainer.at()
+    snapshot, stamp = repo._newest("snapshot"), repo._newest("timestamp")
+    stamp.signed.version += 1
+    if role == "snapshot":
+        stamp.signed.snapshot_meta.version -= 1
+    else:
+        snapshot.signed.meta[f"{role}.json"].version -= 1
+        snapshot.signed.version += 1
+        stamp.signed.snapshot_meta.version = snapshot.signed.version
+        snapshot.sign(maintainer.online)
+        snapshot.to_file(str(metadata / f"{snapshot.signed.version}.snapshot.json"))
+    stamp.sign(maintainer.online)
+    stamp.to_file(str(metadata / "timestamp.json"))
+    refused(updated, maintainer.public, "does not verify")
+
+
 def test_frozen_repository_is_told(maintainer, updated):
     updated.now += days(46)
     refused(updated, maintainer.public, "holds it back")
@@ -296,6 +328,29 @@ def test_package_with_more_than_a_package_is_refused(tmp_path, hostile):
         unpack(packed, tmp_path / "box" / "face")
     there = {path.name for path in tmp_path.rglob("*")}
     assert there == {"p.tar", "box", "face", "golden", "x.tflite"}
+
+
+def test_bombs_are_no_packages_and_no_bundles(maintainer, updated, tmp_path):
+    """Packages and bundles are plain tars: what is compressed, or has holes, is not looked into."""
+    bomb = tmp_path / "bomb.tar"
+    with tarfile.open(bomb, "w:gz") as out:
+        out.addfile(member("x.tflite")[0], io.BytesIO(b""))
+        info, content = member("y.tflite", bytes(50_000_000))
+        out.addfile(info, io.BytesIO(content))
+    assert bomb.stat().st_size < 100_000
+    with pytest.raises(UpdateError, match="cannot be unpacked"):
+        unpack(bomb, tmp_path / "one")
+    refused(updated, bomb, "is no bundle")
+    holes, _ = member("x.tflite")
+    holes.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    holes.pax_headers |= {"GNU.sparse.name": "x.tflite", "GNU.sparse.realsize": str(1 << 40)}
+    content = b"1\n0\n1\n".ljust(512, b"\0") + b"x"
+    holes.size = len(content)
+    with tarfile.open(bomb, "w", format=tarfile.PAX_FORMAT) as out:
+        out.addfile(holes, io.BytesIO(content))
+    with pytest.raises(UpdateError, match="not allowed"):
+        unpack(bomb, tmp_path / "two")
+    assert BundleFetcher(bomb)._places == {}
 
 
 def test_package_with_a_file_twice_and_no_tar_at_all(tmp_path):

@@ -114,6 +114,43 @@ def test_child_that_eats_memory_is_a_refusal(face, tmp_path, monkeypatch):
         gate.try_out(face, None, of(100))
 
 
+ANSWERS = """\
+case "$3 $4" in
+"models selftest") case $(ls $MAHALLA_MODELS) in new) mb={new_mb} ;; *) mb=100 ;; esac
+    echo "[{{\\"ok\\":true,\\"deviation\\":0,\\"allowed\\":1,\\"rss_mb\\":$mb}}]" ;;
+"models bench") echo '[{{"ms":10}},{{"ms":{new_ms}}},{{"ms":10}}]' ;;
+"models eval") case $(readlink $MAHALLA_MODELS/face) in {new}) ap={new_ap} ;; *) ap=0.90 ;; esac
+    echo "{{\\"ap50\\":$ap}}" ;;
+esac"""
+
+
+@pytest.mark.parametrize(
+    ("figures", "why"),
+    [
+        ({}, None),
+        ({"new_mb": 151}, "heavy"),  # 50 MB more than the present one's may be
+        ({"new_mb": 150, "free_mb": 290}, "heavy"),  # and half of what this box has left
+        ({"new_ms": 12.1}, "slow"),
+        ({"new_ap": 0.88}, "less-accurate"),
+        ({"new_ap": 0.89}, None),
+    ],
+)
+def test_model_that_costs_more_or_sees_less_than_the_release_allows_is_refused(
+    face, tmp_path, monkeypatch, figures, why
+):
+    usual = {"new_mb": 120, "new_ms": 11, "new_ap": 0.91, "free_mb": 4000, "new": face}
+    (face / "golden" / gate.LABELS).write_text("{}\n")
+    child(tmp_path, monkeypatch, ANSWERS.format(**usual | figures))
+    free_mb = (usual | figures)["free_mb"]
+    monkeypatch.setattr(gate, "memory_available_mb", lambda: free_mb)
+    if why is None:
+        assert "ap50" in gate.try_out(face, FACE, release(VERSION))
+        return
+    with pytest.raises(UpdateError) as refused:
+        gate.try_out(face, FACE, release(VERSION))
+    assert refused.value.why == why
+
+
 @pytest.fixture
 def updated(tmp_path, monkeypatch, face) -> Path:
     """A box where `face` came over the air."""

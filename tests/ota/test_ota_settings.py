@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from brokers import Certificates
 from test_ota_attacks import resigned
+from test_ota_power_cut import killed_at
 from tuf.api.metadata import TargetFile
 
 from agent.config.load import check, load
@@ -160,6 +161,31 @@ def test_rollback_by_hand_leaves_the_file_as_it_is_written(here):
     assert here.preset == "street"
     with pytest.raises(UpdateError, match="nothing that came"):
         here.fragments.roll_back(9)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("how", ["fetch", "confirm", "refuse", "roll-back"])
+def test_fragment_killed_at_any_step_leaves_a_configuration(here, how):
+    here.fragment(MARKET)
+    here.fragments.confirm()
+    here.put(fragment_path("a/b"), SCHOOL)
+    if how != "fetch":
+        here.fragment()
+    steps = {
+        "fetch": here.fragment,
+        "confirm": here.fragments.confirm,
+        "refuse": lambda: here.fragments.refuse(
+            here.fragments.state().trial or "0", "errors", "errors", 9
+        ),
+        "roll-back": lambda: here.fragments.roll_back(9),
+    }
+    ends = {"fetch": "school", "confirm": "school", "refuse": "market", "roll-back": "street"}
+    for step in range(1000):
+        was_killed = killed_at(step, steps[how])
+        assert here.preset in ("market", "school", "street" if how == "roll-back" else "market")
+        if not was_killed or (step > 2 and here.preset == ends[how] and how != "confirm"):
+            break
+    assert here.preset == ends[how]
 
 
 def test_fragment_of_another_box_is_not_looked_at(here):
