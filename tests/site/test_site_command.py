@@ -49,6 +49,26 @@ def test_box_gets_a_certificate_in_its_name_dated_from_1970(mahalla):
     assert (revoked(mahalla).next_update_utc - now).days > 20 * 365
 
 
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not here (apt install openssl)")
+@pytest.mark.parametrize("utc_s", [1, 1_000_000_000, 1_790_000_000])
+def test_clock_that_is_not_set_makes_nobody_a_stranger(mahalla, utc_s):
+    """What a box asks of the office's certificate, and the office of the box's and of its list."""
+    mahalla.build()
+    mahalla.do("revoke", "bazaar")
+    stranger = mahalla.folder / "authority" / "issued" / "alpomish_bazaar" / "1.pem"
+    for purpose, file, good in (
+        ("sslserver", mahalla.out / "office" / "broker.pem", True),
+        ("sslclient", mahalla.cert("north-gate"), True),
+        ("sslclient", mahalla.out / "office" / "broker.pem", False),
+        ("sslserver", mahalla.cert("north-gate"), False),  # no box plays the office
+        ("sslclient", stranger, False),
+    ):
+        words = ["openssl", "verify", "-x509_strict", "-attime", utc_s, "-purpose", purpose]
+        words += ["-crl_check", "-CRLfile", mahalla.out / "office" / "crl.pem"]
+        done = subprocess.run([*map(str, words), "-CAfile", str(mahalla.ca), str(file)])
+        assert (done.returncode == 0) is good, (purpose, file)
+
+
 def test_keys_are_for_their_owner_alone_and_the_authoritys_is_encrypted(mahalla):
     mahalla.build()
     secrets = [*mahalla.folder.glob("keys/*"), *mahalla.folder.glob("logins/*")]
