@@ -3,8 +3,8 @@
 A pattern is a plate's form. Its layouts say the text position by position: a small letter names
 an alphabet of the file, a capital letter or a digit stands for itself, `/` is where the second
 line begins, spaces are for the reader only. An alphabet is a text (one of its characters) or a
-list (one of its entries, such as the regions). `prior` is a natural logarithm and all that the
-search adds to what is seen.
+list (one of its entries, such as the regions), or a table of entries with their priors. `prior`
+of a pattern and of an entry are natural logarithms and all that the search adds to what is seen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from agent.errors import ModelError
-from agent.plates.kbest import SLOTS, SYMBOLS, Floats, KBest, Unit
+from agent.plates.kbest import SLOTS, SYMBOLS, Floats, KBest, Priors, Unit
 from agent.records import PlateText
 
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -61,6 +61,7 @@ class Country:
     code: str
     name: str
     patterns: tuple[Pattern, ...]
+    priors: Priors
 
 
 class Grammars:
@@ -77,7 +78,7 @@ class Grammars:
                     for row in _with_digits(form.units, pattern.least_digits):
                         self._rows.append((country, pattern))
                         units.append(row)
-        self._kbest = KBest(units)
+        self._kbest = KBest(units, [country.priors for country, _ in self._rows])
         self._priors = np.array([pattern.prior for _, pattern in self._rows])
         codes = list(self.countries)
         self._country_of_row = np.array([codes.index(country.code) for country, _ in self._rows])
@@ -205,6 +206,11 @@ def _country(path: Path) -> Country:
         key: _alphabet(path, key, raw)
         for key, raw in _get(path, table, "alphabets", dict, "a table").items()
     }
+    priors = {
+        alphabets[key]: _entry_priors(path, key, raw)
+        for key, raw in table["alphabets"].items()
+        if isinstance(raw, dict)
+    }
     patterns = tuple(
         _pattern(path, raw, alphabets)
         for raw in _get(path, table, "patterns", list, "a list of tables")
@@ -216,6 +222,7 @@ def _country(path: Path) -> Country:
         code=_get(path, table, "country", str, "a text"),
         name=_get(path, table, "name", str, "a text"),
         patterns=patterns,
+        priors=priors,
     )
 
 
@@ -234,7 +241,7 @@ def _only_keys(path: Path, table: Mapping[str, Any], known: set[str]) -> None:
 
 def _alphabet(path: Path, key: str, raw: Any) -> Unit:
     """A text's characters or a list's entries: distinct, equally long, of A-Z and 0-9."""
-    values = tuple(raw) if isinstance(raw, str | list) else ()
+    values = tuple(raw) if isinstance(raw, str | list | dict) else ()
     right = (
         len(key) == 1
         and key.islower()
@@ -249,6 +256,18 @@ def _alphabet(path: Path, key: str, raw: Any) -> Unit:
             "texts of one length, A-Z and 0-9 only, nothing twice"
         )
     return values
+
+
+def _entry_priors(path: Path, key: str, raw: Mapping[str, Any]) -> tuple[float, ...]:
+    """Of a table's entries, in its order."""
+    for entry, prior in raw.items():
+        number = isinstance(prior, int | float) and not isinstance(prior, bool)
+        if not number or not isfinite(prior) or prior > 0:
+            raise ModelError(
+                f"{path}: alphabets.{key}: the prior of {entry} is {prior!r}; it must "
+                "be a natural logarithm, 0 or less"
+            )
+    return tuple(map(float, raw.values()))
 
 
 def _pattern(path: Path, raw: Any, alphabets: Mapping[str, Unit]) -> Pattern:

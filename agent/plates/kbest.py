@@ -8,7 +8,7 @@ parsing", 2005), and no string of a row is better than the sum of its pieces' be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Unit = tuple[str, ...]
 """The values, all equally long, that one place of a text may take."""
+Priors = Mapping[Unit, tuple[float, ...]]
+"""Natural logs, one for each value of a unit; what has none counts as 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +38,29 @@ class Found:
 class KBest:
     """Tables made once for all rows; `search` is then a few gathers and sorts."""
 
-    def __init__(self, rows: Sequence[Sequence[Unit]]) -> None:
-        numbers: dict[tuple[Unit, int], int] = {}
+    def __init__(
+        self, rows: Sequence[Sequence[Unit]], priors: Sequence[Priors] | None = None
+    ) -> None:
+        """`priors` are those of each row's units."""
+        numbers: dict[tuple[Unit, int, tuple[float, ...]], int] = {}
         placed = [
-            [numbers.setdefault(piece, len(numbers)) for piece in _pieces(row)] for row in rows
+            [
+                numbers.setdefault((unit, slot, logs.get(unit, ())), len(numbers))
+                for unit, slot in _pieces(row)
+            ]
+            for row, logs in zip(rows, priors or [{}] * len(rows), strict=True)
         ]
-        self._values = [unit for unit, _ in numbers] + [("",)]  # the last one is the empty piece
+        self._values = [unit for unit, *_ in numbers] + [("",)]  # the last one is the empty piece
         self._most = max(map(len, self._values))
         self._lengths = np.array([sum(len(unit[0]) for unit in row) for row in rows])
         longest = max(map(len, placed))
         self._rows = np.full((len(placed), longest), len(numbers))
         for row, pieces in zip(self._rows, placed, strict=True):
             row[: len(pieces)] = pieces
-        self._groups = _groups(list(numbers))
+        self._groups = _groups([(unit, slot) for unit, slot, _ in numbers])
+        self._priors = np.zeros((len(self._values), self._most))
+        for piece, (*_, logs) in zip(self._priors, numbers, strict=False):
+            piece[: len(logs)] = logs
 
     def search(self, char_logp: Floats, row_logp: Floats, keep: int) -> list[Found]:
         """At most `keep` strings, best first; (SLOTS, 37) and (rows,) are natural logs."""
@@ -82,7 +94,7 @@ class KBest:
         cells = np.append(logp.ravel(), -np.inf)
         for pieces, where in self._groups:
             scores[pieces, : where.shape[1]] = cells[where].sum(axis=2)
-        return scores
+        return scores + self._priors
 
 
 def _pieces(row: Sequence[Unit]) -> list[tuple[Unit, int]]:

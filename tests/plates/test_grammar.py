@@ -263,6 +263,9 @@ def test_canonical_of_its_own_text_is_the_same(data: st.DataObject) -> None:
         ('l = "AO"', 'l = "AA"', "alphabets.l"),
         ('l = "AO"', 'l = "aб"', "alphabets.l"),
         ('r = ["01", "10", "O1"]', 'r = ["01", "1"]', "alphabets.r"),
+        ('r = ["01", "10", "O1"]', 'r = {"01" = 0.5}', "alphabets.r: the prior of 01"),
+        ('r = ["01", "10", "O1"]', 'r = {"01" = "much"}', "alphabets.r: the prior of 01"),
+        ('r = ["01", "10", "O1"]', 'r = {"01" = 0, "1" = 0}', "alphabets.r"),
         ("prior = -1.0", "prior = -1.0\nleast_digits = 9", "least_digits of two"),
         ('name = "a small one"', "name = ", "not valid TOML"),
     ],
@@ -329,6 +332,28 @@ def test_search_of_an_afghan_line_is_never_uzbek(text: str) -> None:
         best = load_grammars().search(seen(text, sure=14.0), picture)[0]
         assert best.country != "UZ"
         assert best.text == text
+
+
+@pytest.mark.parametrize("region", ["20", "60", "85", "95"])
+def test_search_of_a_rare_region_that_is_seen_is_not_moved_to_a_common_one(region: str) -> None:
+    best = load_grammars().search(seen(f"{region}A123BC", sure=6.0), {"UZ": -0.1, "?": -2.3})[0]
+    assert best.text == f"{region}A123BC"
+
+
+def test_priors_of_entries_count_in_their_own_country_only(tmp_path: Path) -> None:
+    likelier = 'r = {"01" = -1, "10" = 0, "O1" = -3}'
+    for name, code, entries in (("a", "UZ", likelier), ("b", "KG", 'r = ["01", "10", "O1"]')):
+        text = SMALL.format(code=code, digits="01").replace('r = ["01", "10", "O1"]', entries)
+        (tmp_path / f"{name}.toml").write_text(text)
+    (tmp_path / "any.toml").write_text(FREE)
+    logp = np.full((SLOTS, len(SYMBOLS)), -30.0)
+    for slot, chars in enumerate(("01O", "01", "A", "1")):
+        logp[slot, [SYMBOLS.index(char) for char in chars]] = -1.0
+    logp[4:, BLANK] = 0.0
+    grammars = load_grammars(tmp_path)
+    home = [(each.text, each.loss) for each in grammars.search(logp, {"UZ": 0.0}, 3)]
+    assert home == [("10A1", 0.0), ("01A1", pytest.approx(1)), ("O1A1", pytest.approx(3))]
+    assert {each.loss for each in grammars.search(logp, {"KG": 0.0}, 3)} == {0.0}
 
 
 def test_search_of_a_region_that_is_not_issued_is_not_moved_to_another() -> None:
