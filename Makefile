@@ -46,7 +46,7 @@ wheel: $(BUILD)/ready ## dist/mahalla_agent-*.whl
 	$(BUILD)/bin/python -m hatchling build -t wheel
 
 clean: ## remove what the other targets made (downloads too)
-	rm -rf .venv .cache dist build models/object/ssd_*.tflite
+	rm -rf .venv .cache dist build
 
 # Stamps, so that the second call costs nothing.
 .venv/tools: deploy/locks/dev.lock deploy/make-venv.sh

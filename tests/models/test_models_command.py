@@ -99,7 +99,7 @@ BROKEN_CARDS = {
     "number-for-text": ('title = "BlazeFace full range, int8"', "title = 5", "title is 5"),
     "file-elsewhere": (
         'file = "face.tflite"',
-        'file = "../object/ssd_mobilenetv2_openimages.tflite"',
+        'file = "../object/object.tflite"',
         "a file name without a folder",
     ),
     "short-hash": ('sha256 = "95d4', 'sha256 = "95', "64 hexadecimal digits"),
