@@ -25,6 +25,7 @@ OK, PROBLEM_FOUND, WRONG_USAGE = 0, 1, 2
 
 _Facts: TypeAlias = dict[str, Any]
 _SERVICE_USER = "mahalla"
+_STATE = "/var/lib/mahalla"  # of the service, where lists lie that came over the air
 _LINE_KINDS = frozenset({"vehicle.line", "person.line"})
 
 
@@ -172,12 +173,12 @@ def _camera_facts(camera: CameraConfig) -> dict[str, Any]:
 def _hotlist_facts(hotlist: HotlistConfig) -> _Facts:
     """What would become of the file if the box looked at it now."""
     from agent.hotlist.opening import open_hotlist
+    from agent.hotlist.shelf import ARRIVED, newest
 
+    file = newest(hotlist, Path(os.environ.get("STATE_DIRECTORY", _STATE)) / ARRIVED)
     facts = {"hotlist": hotlist.name, "send": list(hotlist.send), "ok": False}
     try:
-        opened = open_hotlist(
-            hotlist.file, name=hotlist.name, signers=hotlist.signers, keys=hotlist.keys
-        )
+        opened = open_hotlist(file, name=hotlist.name, signers=hotlist.signers, keys=hotlist.keys)
         opened.check_time(time.time_ns() // 1_000_000, round(hotlist.max_age_s * 1000))
     except HotlistError as error:
         return facts | {"state": f"not in force: {error}"}

@@ -23,10 +23,10 @@ WITHIN_REACH = ("zones", "lines", "rules", "hours", "preset", "pace")
 def laid_over(base: Place, fragment: Place) -> None:
     """Change the nodes of `base`; what is out of reach is reported where it stands in `fragment`.
 
-    Nothing has changed where something is reported.
+    What is within reach is laid over it all the same, so that its problems are told too.
     """
-    cameras = fragment.attempt(_Reach(base.child("cameras")))
-    for name, settings in cameras[0].items() if cameras else ():
+    cameras = next(iter(fragment.attempt(_Reach(base.child("cameras")))), {})
+    for name, settings in cameras.items():
         camera = base.child("cameras", name)
         if camera is None or not isinstance(camera.node, yaml.MappingNode):
             continue  # wrong in the base: told where it stands
@@ -44,7 +44,7 @@ def problems_of(file: str, raw: bytes) -> list[Problem]:
 
 
 class _Reach:
-    """The settings of each camera, none of them out of reach.
+    """The settings of each camera that are within reach; the others are reported.
 
     `cameras` are those of the box; None: any.
     """
@@ -53,7 +53,6 @@ class _Reach:
         self._known = None if cameras is None else list(cameras.children())
 
     def read(self, place: Place) -> Mapping[str, Mapping[str, Place]]:
-        before = place.reading.failures
         for name, section in place.entries().items():
             if name != "cameras":
                 section.refuse_key(Refusal("is out of reach of a fragment", "cameras"))
@@ -63,8 +62,6 @@ class _Reach:
             if self._known is not None and name not in self._known:
                 hint = nearest(name, self._known)
                 camera.refuse_key(Refusal("no such camera", one_of(self._known), hint))
-        if place.reading.failures != before:
-            raise Spoilt
         return found
 
     def _camera(self, camera: Place) -> Mapping[str, Place]:
@@ -74,7 +71,7 @@ class _Reach:
                 hint = nearest(name, WITHIN_REACH)
                 refusal = Refusal("is out of reach of a fragment", one_of(WITHIN_REACH), hint)
                 place.refuse_key(refusal)
-        return settings
+        return {name: settings[name] for name in settings.keys() & set(WITHIN_REACH)}
 
     def json_schema(self) -> dict[str, Any]:
         raise NotImplementedError  # it is what `agent.yaml` has under these keys

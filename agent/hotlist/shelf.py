@@ -50,6 +50,13 @@ class News:
     size: int | None = None
 
 
+def newest(source: ListSource, arrived: Path | None) -> Path:
+    """Of its own file and the one in `arrived`, that which was written last."""
+    if arrived is None:
+        return source.file
+    return max(source.file, arrived / f"{source.name}{_SUFFIX}", key=_stamp)
+
+
 class Shelf:
     """Keeps every list as long as it may be used and takes over a newer one; `look` each minute.
 
@@ -86,9 +93,7 @@ class _Place:
     def __init__(self, source: ListSource, folder: Path, arrived: Path | None) -> None:
         self.name = source.name
         self._source = source
-        self._files = [source.file]
-        if arrived is not None:
-            self._files.append(arrived / f"{source.name}{_SUFFIX}")
+        self._arrived = arrived
         self._copy = folder / f"{source.name}{_SUFFIX}"
         self._hotlist: Hotlist | None = None
         self._kept: Hotlist | None = None  # was in force, and is again if the clock lets it
@@ -106,7 +111,7 @@ class _Place:
         if not self._looked:
             self._kept = self._opened_copy()
         kept = self._restored(utc_ms)
-        file = max(self._files, key=_stamp)
+        file = newest(self._source, self._arrived)
         stamp = _stamp(file)
         news = self._ended(stamp, utc_ms)
         if self._hotlist is None or stamp != self._taken:

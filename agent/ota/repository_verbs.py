@@ -382,7 +382,10 @@ def _certificate(args: argparse.Namespace) -> int:
     from agent.ota.settings import certificate_path, label_of
 
     found = content(args.file, LIMIT_BYTES)
-    ends = certificate_of(found).not_valid_after_utc
+    try:
+        ends = certificate_of(found).not_valid_after_utc
+    except UpdateError as error:
+        raise UpdateError(f"{args.file}: {error}") from error
     opened(args).put(certificate_path(args.box), found)
     path = certificate_path(args.box)
     print(f"drafted: {path}, version {label_of(found)}, until {ends:%Y-%m-%d}")

@@ -75,6 +75,16 @@ def test_fragment_that_reaches_for_another_key_of_a_camera_is_refused(over, key)
     assert f"cameras.gate-in.{key}: is out of reach" in error
 
 
+def test_every_problem_of_a_fragment_is_told_at_once(over):
+    config, errors = over("cameras: {gate-in: {preset: markt, source: x}}\nbrokers: {}\n")
+    assert config is None
+    assert [error.split(": ")[1] for error in errors] == [
+        "cameras.gate-in.preset",
+        "cameras.gate-in.source",
+        "brokers",
+    ]
+
+
 HIDDEN = {
     "merge": "cameras:\n  gate-in:\n    <<: {source: 'rtsp://6.6.6.6/1'}\n",
     "alias": "cameras:\n  gate-in: &a {preset: market}\n  other: *a\n",

@@ -241,3 +241,22 @@ def test_shelf_log_has_no_plate(office, shelf, caplog):
     assert len(caplog.messages) == 3
     assert "01A123BC" not in caplog.text
     assert "theft" not in caplog.text
+
+
+def test_list_that_came_over_the_air_counts_where_it_was_written_last(office, tmp_path):
+    arrived = tmp_path / "arrived"
+    arrived.mkdir()
+    box = Shelf([office.source()], office.folder / "kept", arrived)
+    file = office.make(PLATE, version=3)
+    assert whys(box) == ["loaded"]
+    over_the_air = arrived / file.name
+    over_the_air.write_bytes(office.make(PLATE, OTHER, version=4).read_bytes())
+    office.make(PLATE, version=3)  # what lies in its own file is older
+    os.utime(file, (1, 1))
+    assert (whys(box), versions(box)) == (["loaded"], [4])
+    office.make(PLATE, version=5)
+    os.utime(over_the_air, (1, 1))
+    assert (whys(box), versions(box)) == (["loaded"], [5])
+    over_the_air.write_bytes(b"noise")
+    os.utime(file, (1, 1))
+    assert (whys(box), versions(box)) == (["refused-damaged"], [5])
