@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import EXAMPLE
 
+from agent.config.fragment import WITHIN_REACH
 from agent.config.load import check, load
 
 SETTINGS = """\
@@ -22,8 +22,8 @@ cameras:
 
 
 @pytest.fixture
-def base(write) -> Path:
-    return write(EXAMPLE)
+def base(write, example) -> Path:
+    return write(example)
 
 
 @pytest.fixture
@@ -53,22 +53,31 @@ def test_fragment_that_names_nothing_changes_nothing(base, over, text):
     assert over(text) == (load(base), [])
 
 
-ELSEWHERE = sorted(set(yaml.safe_load(EXAMPLE)) - {"cameras"})
-WHERE_FROM = ["role", "source", "detect_source", "auth", "name", "at"]
+ELSEWHERE = (
+    *("box", "brokers", "evidence", "hotlists", "infer", "link", "models", "outbox", "privacy"),
+    *("retention", "site", "timezone"),
+)
+WHERE_FROM = ("at", "auth", "detect_source", "name", "role", "source")
+
+
+def test_every_section_and_key_is_tried(example):
+    whole = yaml.safe_load(example)
+    assert sorted(whole) == sorted([*ELSEWHERE, "cameras"])
+    assert sorted(whole["cameras"]["gate-in"].keys() - set(WITHIN_REACH)) == sorted(WHERE_FROM)
 
 
 @pytest.mark.parametrize("section", ELSEWHERE)
-def test_fragment_that_reaches_for_another_section_is_refused(over, section):
+def test_fragment_that_reaches_for_another_section_is_refused(over, example, section):
     """Brokers, privacy, hotlists and their keys, updates, evidence: one after the other."""
-    stolen = yaml.safe_dump({section: yaml.safe_load(EXAMPLE)[section]})
+    stolen = yaml.safe_dump({section: yaml.safe_load(example)[section]})
     config, (error,) = over(SETTINGS + stolen)
     assert config is None
     assert error.endswith(f"fragment.yaml:8:1: {section}: is out of reach of a fragment; cameras")
 
 
 @pytest.mark.parametrize("key", WHERE_FROM)
-def test_fragment_that_reaches_for_another_key_of_a_camera_is_refused(over, key):
-    value = yaml.safe_load(EXAMPLE)["cameras"]["gate-in"][key]
+def test_fragment_that_reaches_for_another_key_of_a_camera_is_refused(over, example, key):
+    value = yaml.safe_load(example)["cameras"]["gate-in"][key]
     text = yaml.safe_dump({"cameras": {"gate-in": {key: value}}})
     config, (error,) = over(text)
     assert config is None
@@ -117,9 +126,9 @@ def test_fragment_is_checked_like_the_file_and_told_by_its_own_place(over):
     assert "fragment.yaml:3:50: cameras.gate-in.zones.yard[2][1]: 8 is out of range" in error
 
 
-def test_hours_that_a_rule_of_the_file_needs_cannot_be_taken_away(write):
+def test_hours_that_a_rule_of_the_file_needs_cannot_be_taken_away(write, example):
     base = write(
-        EXAMPLE.replace("person.crowd: {at: 12, for: 20s}", "person.after-hours: {hours: school}")
+        example.replace("person.crowd: {at: 12, for: 20s}", "person.after-hours: {hours: school}")
     )
     (base.parent / "fragment.yaml").write_text("cameras: {gate-in: {hours: {}}}\n")
     assert check(base)[0] is not None
