@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
+from agent.budget import HEALTH_S, Budget, Saving, Sink, Sparing
 from agent.capture.capture import Capture
 from agent.clock import Clock, SystemClock, boot_id
 from agent.commands import Act, Commands, Outcome, asked_range, seen_number, verdict_of
@@ -79,7 +80,8 @@ EVIDENCE = "evidence"
 
 FEEDBACK = "feedback.json"
 
-_HEALTH_EVERY_S = 60.0
+LINE = "line.json"
+
 _HOTLISTS_EVERY_S = 60.0
 _ABOUT_EVERY_S = 86_400.0
 _LOSSES_EVERY_S = 60.0
@@ -111,6 +113,7 @@ class CameraLoop:
         plates: PlatePolicy | None = None,
         beside: Beside | None = None,
         keeping: Keeping | None = None,
+        counts_s: Callable[[], int] = lambda: 0,
     ) -> None:
         self.camera = camera
         self.latest: Frame | None = None
@@ -126,13 +129,14 @@ class CameraLoop:
         self._plates = plates
         self._beside = beside
         self._keeping = keeping
+        self._counts_s = counts_s
         self._ids = UlidMaker(random.SystemRandom())
         self._why = "restart"
         self._awake_s = 0.0
         self._looks = 0
         self._asked_s = time.monotonic()
 
-    def loops(self, writer: OutboxWriter) -> Iterator[Loop]:
+    def loops(self, writer: Sink) -> Iterator[Loop]:
         """The two threads; what the camera says goes to `writer`."""
         yield Loop(self._beats[0], self.capture.run, self._pulse)
         yield Loop(self._beats[1], lambda stop: self._run(stop, writer), self._pulse)
@@ -165,7 +169,7 @@ class CameraLoop:
             skipped=self._seat.skipped,
         )
 
-    def _run(self, stop: threading.Event, writer: OutboxWriter) -> None:
+    def _run(self, stop: threading.Event, writer: Sink) -> None:
         # All state is new with each start: a loop that died of a bug must not die of it again.
         eyes = self._eyes
         detectors, motion = eyes.of(self.camera)
@@ -179,6 +183,7 @@ class CameraLoop:
             watch=eyes.watch(self.camera),
             on_reading=self._beside.heard_reading if self._beside else lambda reading: None,
             keeping=self._keeping,
+            counts_s=self._counts_s,
         )
         try:
             self._watch(stop, pipeline, eyes, writer)
@@ -188,7 +193,7 @@ class CameraLoop:
                 writer.submit(message)
 
     def _watch(
-        self, stop: threading.Event, pipeline: CameraPipeline, eyes: Eyes, writer: OutboxWriter
+        self, stop: threading.Event, pipeline: CameraPipeline, eyes: Eyes, writer: Sink
     ) -> None:
         while not stop.is_set():
             frame = self.capture.mailbox.take(_LOOK_S)
@@ -280,6 +285,8 @@ class Box:
             else None
         )
         self.sharing = Sharing(threads=config.infer.threads)
+        limit_bytes = config.link.budget_bytes_per_day if config.link.metered else None
+        self.budget = Budget(state / LINE, limit_bytes)
         self._feedback = Feedback(state / FEEDBACK, keep_s=config.retention_s)
         self.outbox = Outbox(
             state / OUTBOX,
@@ -291,8 +298,9 @@ class Box:
         self.writer = OutboxWriter(self.outbox, progress=lambda: self.pulse.beat("outbox"))
         self.cameras = {name: self._camera(camera) for name, camera in config.cameras.items()}
         self.publishers = {name: self._publisher(broker) for name, broker in config.brokers.items()}
+        sink = Sparing(self.writer, self.budget)
         self._camera_loops = [
-            loop for camera in self.cameras.values() for loop in camera.loops(self.writer)
+            loop for camera in self.cameras.values() for loop in camera.loops(sink)
         ]
         self._writer_loop = Loop("outbox", self.writer.run, self.pulse)
         self._publisher_loops = [
@@ -340,6 +348,7 @@ class Box:
         """
         now_s = time.monotonic()
         self._look_at_clock()
+        self.budget.look(self._clock.now())
         self._look_at_disk()
         self._look_at_board(now_s)
         self._salvage()
@@ -356,7 +365,7 @@ class Box:
             self._tidy_feedback()
             self._say(self._privacy.about(About(at=self._clock.now(), facts=self._facts())))
         if now_s >= self._health_due_s:
-            self._health_due_s = now_s + _HEALTH_EVERY_S
+            self._health_due_s = now_s + HEALTH_S[self.budget.saving]
             self._say(self._privacy.health(self.health()))
 
     def look_at_hotlists(self) -> None:
@@ -478,6 +487,7 @@ class Box:
             given_up=self.writer.refused,
             step=self.sharing.step,
             updates=self.proving.report(),
+            line=self.budget.report(),
         )
 
     def stop(self, why: str) -> bool:
@@ -505,6 +515,7 @@ class Box:
         in_time &= _end([self._writer_loop], _WRITER_STOP_S)
         in_time &= _end(self._publisher_loops, _DRAIN_S + 0.2)
         self.outbox.close()
+        self.budget.save()
         return in_time
 
     def _loops(self) -> tuple[Loop, ...]:
@@ -542,6 +553,7 @@ class Box:
             plates=self._plates,
             beside=self.proving.beside(camera),
             keeping=keeping,
+            counts_s=lambda: self.budget.counts_s,
         )
 
     def _publisher(self, broker: BrokerConfig) -> Publisher:
@@ -577,6 +589,8 @@ class Box:
             # Who may ask for updates may delay them.
             wants=self._hold if "update" in broker.commands else None,
             taken_over=lambda: self._tell_taken_over(broker.broker_id),
+            spent=self.budget.spend,
+            alerts_only=lambda: self.budget.saving is Saving.ALERTS,
             drain_s=_DRAIN_S,
         )
 

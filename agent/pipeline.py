@@ -152,6 +152,7 @@ class CameraPipeline:
         watch: PlateWatch | None = None,
         on_reading: Callable[[PlateReading], None] = lambda reading: None,
         keeping: Keeping | None = None,
+        counts_s: Callable[[], int] = lambda: 0,
     ) -> None:
         self._detectors = detectors
         self._motion = motion
@@ -160,7 +161,7 @@ class CameraPipeline:
         self._keeping = keeping
         self._views: OrderedDict[tuple[int, Box], tuple[Frame, Sequence[Detection]]] = OrderedDict()
         self._tracker = Tracker()
-        self._rules = CameraRules(camera, ids, plates)
+        self._rules = CameraRules(camera, ids, plates, counts_s)
         self._privacy = privacy
         self._tracks: Sequence[Track] = ()
         self._still_ns: int | None = None  # since when nothing moves

@@ -314,6 +314,7 @@ class Health:
     given_up: int = 0  # messages that found no room, neither on the disk nor in memory
     step: int = 0  # what is given up for want of computing time, see `sharing`
     updates: Mapping[str, Any] = field(default_factory=dict)  # by model, plain JSON data
+    line: Mapping[str, Any] | None = None  # of a metered line: what is spent and given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,18 @@ _OTA = {
     ),
 }
 
+_LINE = _object(
+    ("saving", "spent", "budget"),
+    saving={
+        "enum": ["none", "merge", "digest", "alerts"],
+        "description": "merge: counts by the quarter of an hour, no updates; digest: counts by the "
+        "hour; alerts: all else waits on the disk (q.n)",
+    },
+    spent=_WHOLE | {"description": "bytes of this UTC day, both ways, TCP/IP and TLS included"},
+    budget=_WHOLE | {"description": "bytes a day"},
+    updates=_WHOLE | {"description": "updates left out this day; absent means 0"},
+)
+
 _HEALTH = _object(
     ("t", "cam", "q"),
     t=_WHOLE | {"description": "Unix ms"},
@@ -113,6 +125,7 @@ _HEALTH = _object(
         "looks at small things too, 3 looks at all cameras too; absent means 0",
     },
     ota=_OTA,
+    line=_LINE | {"description": "what a metered line has carried, and what is given up for it"},
 )
 
 _FEEDBACK = {

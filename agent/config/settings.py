@@ -301,7 +301,7 @@ CONFIG = Table(
         Field(
             name="retention", into="retention_s", kind=_RETENTION, doc="how long anything is kept"
         ),
-        Field(name="link", kind=_LINK, doc="what the line may cost", active=False),
+        Field(name="link", kind=_LINK, doc="what the line may cost"),
         Field(name="timezone", kind=TIMEZONE, doc="an IANA name: Asia/Samarkand"),
     ),
     _check_whole,

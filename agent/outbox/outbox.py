@@ -149,12 +149,15 @@ class Outbox:
         with self._reading() as db:
             return unfinished.rows(db)
 
-    def pending(self, broker: str, limit: int) -> list[Delivery]:
-        """What `broker` is to be sent next: the newest alerts, then the rest from the oldest on."""
+    def pending(self, broker: str, limit: int, *, urgent: bool = False) -> list[Delivery]:
+        """What `broker` is to be sent next: the newest alerts, then the rest from the oldest on.
+
+        `urgent`: alerts alone.
+        """
         with self._reading() as db:
             now_ms, most = self._mono_ms(), limit + len(self._acknowledged)
             found = db.execute(_NEWEST_FIRST, (broker, 1, now_ms, most)).fetchall()
-            if len(found) < most:
+            if len(found) < most and not urgent:
                 more = (broker, 0, now_ms, most - len(found))
                 found += db.execute(_OLDEST_FIRST, more).fetchall()
             rows = [row for row in found if (broker, row[0]) not in self._acknowledged][:limit]

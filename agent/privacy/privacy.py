@@ -295,6 +295,7 @@ def _vital_signs(health: Health) -> dict[str, Any]:
         restarts=health.restarts or None,
         lost=health.given_up or None,
         step=health.step or None,
+        line=None if health.line is None else dict(health.line),
         ota=dict(health.updates) or None,
     )
 

@@ -20,6 +20,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.errors import LinkError
 from agent.publish.dial import dial, tls_reason
 from agent.publish.endpoint import Endpoint
+from agent.publish.toll import wire_bytes
 
 KEEPALIVE_S = 15
 """A broker that hangs without closing is noticed within two of these."""
@@ -227,6 +228,11 @@ class Connection:
             self._lost = HangUpError(
                 f"{self._endpoint}: connection lost: {paho.error_string(code)}"
             )
+
+    @property
+    def wire_bytes(self) -> int:
+        """What has gone over the line so far, both ways, with TLS and headers of TCP and IP."""
+        return 0 if self._socket is None else wire_bytes(self._socket)
 
     def close(self) -> None:
         """Say goodbye, so that the broker drops the will, and let the socket go."""

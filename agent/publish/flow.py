@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,7 +32,7 @@ class Queue(Protocol):
 
     commits: int
 
-    def pending(self, broker: str, limit: int) -> list[Delivery]: ...
+    def pending(self, broker: str, limit: int, *, urgent: bool) -> list[Delivery]: ...
     def done(self, deliveries: Sequence[Delivery]) -> bool: ...
     def unheard(self, delivery: Delivery) -> None: ...
     def try_unheard(self, broker: str) -> None: ...
@@ -71,6 +71,7 @@ class Flow:
         *,
         clock: Clock,
         patience: Patience,
+        alerts_only: Callable[[], bool] = lambda: False,
     ) -> None:
         self.acknowledged = 0
         self._queue = queue
@@ -79,6 +80,7 @@ class Flow:
         self._box = box
         self._clock = clock
         self._patience = patience
+        self._alerts_only = alerts_only
         self._in_flight: dict[int, Delivery] = {}
         self._answers: list[tuple[Delivery, int]] = []
         self._window = 1
@@ -206,7 +208,8 @@ class Flow:
         if room <= 0:
             return
         held = {_key(delivery) for delivery in self._in_flight.values()}
-        rows = self._queue.pending(self._broker.broker_id, len(held) + room)
+        most, urgent = len(held) + room, self._alerts_only()
+        rows = self._queue.pending(self._broker.broker_id, most, urgent=urgent)
         fresh = [row for row in rows if _key(row) not in held]
         self._drained = not fresh
         if self._suspect is not None:

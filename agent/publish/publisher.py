@@ -51,7 +51,8 @@ class Publisher:
     what a command is answered with, in order; nothing where it deserves no answer.
     `wants` is told what the office wants of the box, where it is given.
     `taken_over` is called, once an hour at the most, when the broker says that somebody else has
-    come as this box (MQTT 5 only).
+    come as this box (MQTT 5 only). `spent` is told of bytes on the line; while `alerts_only()`
+    the rest waits.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Publisher:
         obey: Callable[[Command], Sequence[Message]] = lambda _: (),
         wants: Callable[[bytes], None] | None = None,
         taken_over: Callable[[], None] = lambda: None,
+        spent: Callable[[int], None] = lambda _: None,
+        alerts_only: Callable[[], bool] = lambda: False,
         backoff: Backoff | None = None,
         patience: Patience | None = None,
         drain_s: float = 4.0,
@@ -81,13 +84,20 @@ class Publisher:
         self._obey = obey
         self._wants = wants
         self._taken_over = taken_over
+        self._spent = spent
+        self._accounted = 0  # bytes of this connection
         self._taken_over_at_s = -_TAKEN_OVER_EVERY_S
         self._listen_at_s = 0.0
         self._at_most_s = LAST_S  # of the wait before the next try
         self._backoff = backoff or Backoff()
         self._drain_s = drain_s
         self._endpoints = [parse(url) for url in broker.urls]
-        self._flow = Flow(queue, broker, site, box, clock=clock, patience=patience or Patience())
+        self._flow = Flow(
+            *(queue, broker, site, box),
+            clock=clock,
+            patience=patience or Patience(),
+            alerts_only=alerts_only,
+        )
         self._said: dict[Endpoint, str] = {}  # what was last wrong with each
         self._lock = threading.Lock()
         self._latest: dict[str, Message] = {}
@@ -125,6 +135,7 @@ class Publisher:
                 self._rest(stop, last_address=turn % len(self._endpoints) == 0)
 
     def _session(self, endpoint: Endpoint, stop: threading.Event) -> None:
+        self._accounted = 0
         connection = Connection(
             client_id=f"{self._site}_{self._box}",
             protocol=self._broker.protocol,
@@ -139,6 +150,7 @@ class Publisher:
             self._connected(endpoint)
             self._deliver(connection, stop)
         finally:
+            self._account(connection)
             connection.close()
 
     def _deliver(self, connection: Connection, stop: threading.Event) -> None:
@@ -176,8 +188,14 @@ class Publisher:
             self._answer(connection)
             self._flow.turn()
             connection.turn(_TURN_S)
+            self._account(connection)
             self._progress()
         self._drain(connection)
+
+    def _account(self, connection: Connection) -> None:
+        carried = connection.wire_bytes
+        self._spent(carried - self._accounted)
+        self._accounted = carried
 
     def _drain(self, connection: Connection) -> None:
         deadline = time.monotonic() + self._drain_s - _GOODBYE_S

@@ -28,7 +28,7 @@ class CameraRules:
     """The rules that `camera.rules` puts in force; a kind that is not there is off.
 
     `ids` gives the ULID of a new occurrence from its UTC ms; `plates` is what the box's cameras
-    have in common.
+    have in common; counts have periods of `counts_s()` at the least.
     """
 
     def __init__(
@@ -36,8 +36,9 @@ class CameraRules:
         camera: CameraConfig,
         ids: Callable[[int], str],
         plates: PlatePolicy | None = None,
+        counts_s: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._rules = _rules(camera, ids)
+        self._rules = _rules(camera, ids, counts_s)
         self._plates = PlateRules(
             camera.camera_id,
             ids,
@@ -85,7 +86,9 @@ class CameraRules:
         return events + self._plates.close(at, why)
 
 
-def _rules(camera: CameraConfig, ids: Callable[[int], str]) -> list[Rule]:
+def _rules(
+    camera: CameraConfig, ids: Callable[[int], str], counts_s: Callable[[], int]
+) -> list[Rule]:
     on, name = camera.rules, camera.camera_id
     rules: list[Rule] = []
     if "face.present" in on:
@@ -94,6 +97,8 @@ def _rules(camera: CameraConfig, ids: Callable[[int], str]) -> list[Rule]:
     for kind, counts in (("face.count", new_face), ("vehicle.count", moving_vehicle)):
         if kind in on:
             period_s = int(on[kind]["per"])
-            rules.append(PeriodCount(kind, name, ids, period_s=period_s, counts=counts))
+            rules.append(
+                PeriodCount(kind, name, ids, period_s=period_s, counts=counts, at_least_s=counts_s)
+            )
     rules += [LineRule(kind, name, ids, lines=camera.lines) for kind in CLASSES if kind in on]
     return rules

@@ -29,7 +29,10 @@ def moving_vehicle(track: Track) -> bool:
 
 
 class PeriodCount:
-    """Counts each track once in its life, in the period in which it first `counts`."""
+    """Counts each track once in its life, in the period in which it first `counts`.
+
+    A period that begins is `period_s` long, or `at_least_s()` where that is more.
+    """
 
     def __init__(
         self,
@@ -39,11 +42,13 @@ class PeriodCount:
         *,
         period_s: int,
         counts: Callable[[Track], bool],
+        at_least_s: Callable[[], int] = lambda: 0,
     ) -> None:
         self._kind = kind
         self._camera_id = camera_id
         self._ids = ids
-        self._period_s = period_s
+        self._shortest_s = self._period_s = period_s
+        self._at_least_s = at_least_s
         self._counts = counts
         self._counted: set[int] = set()
         self._total: Counter[str] = Counter()
@@ -63,11 +68,12 @@ class PeriodCount:
     def tick(self, at: Moment) -> list[Event]:
         """The totals of the last period, once it is over."""
         opened = self._opened
-        if opened is None or self._period(at) != self._period(opened):
-            self._opened = at
-        if opened is None or self._period(at) == self._period(opened):
+        if opened is not None and self._period(at) == self._period(opened):
             return []
-        return self._tell(self._end_of_period(opened, at), None)
+        told = [] if opened is None else self._tell(self._end_of_period(opened, at), None)
+        self._opened = at
+        self._period_s = max(self._shortest_s, self._at_least_s())
+        return told
 
     def close(self, at: Moment, why: str) -> list[Event]:
         self._opened = None

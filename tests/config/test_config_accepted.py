@@ -54,7 +54,6 @@ def test_example_of_every_key_is_accepted_with_warnings_only(write: Write, examp
         ("cameras.gate-in.hours", "not active in this version"),
         ("cameras.gate-in.rules.person.crowd", "not active in this version"),
         ("brokers.city.protocol", "a PUBACK of MQTT 3.1.1 carries no reason"),
-        ("link", "not active in this version"),
     ]
     assert {problem.severity for problem in problems} == {"warning"}
 
@@ -293,6 +292,6 @@ def test_load_logs_each_warning(
 ) -> None:
     with caplog.at_level(logging.WARNING, "agent.config.load"):
         load(write(example))
-    assert len(caplog.messages) == 4
+    assert len(caplog.messages) == 3
     assert caplog.messages[0].endswith(": cameras.gate-in.hours: not active in this version")
     assert "s3cret" not in caplog.text

@@ -5,6 +5,8 @@ import random
 from street import EPOCH_MS, faces, moment, rules, track
 
 from agent.records import Moment, Phase, TrackState
+from agent.rules.counts import PeriodCount, new_face
+from agent.ulid import UlidMaker
 
 ON = {"face.count": {"per": 60.0}, "vehicle.count": {"per": 60.0}}
 
@@ -116,3 +118,23 @@ def test_face_count_totals_do_not_depend_on_how_often_time_is_told():
 
     assert totals(0.04) == totals(0.04)
     assert sum(count for _, count in totals(0.5)) == 40
+
+
+def test_counts_of_a_line_that_is_spared_come_seldom_and_sum_up_all_the_same():
+    at_least_s, events = [0], []
+    count = PeriodCount(
+        *("face.count", "gate", UlidMaker(random.Random(1))),
+        period_s=60,
+        counts=new_face,
+        at_least_s=lambda: at_least_s[0],
+    )
+    for second in range(0, 2000, 10):
+        at_least_s[0] = 900 if 90 <= second < 1500 else 0
+        seen = [track(second // 100, "face", moment(second))]
+        events += count.update(seen, moment(second))
+    events += count.close(moment(2000), "stop")
+    assert sum(event.count for event in events) == 20
+    assert [event.period_s for event in events if event.count][:3] == [60, 60, 900]
+    told = {(event.at.utc_ms - EPOCH_MS) // 1000: event.period_s for event in events}
+    assert told[900] == 900
+    assert told[1800] == 900  # a period that has begun is not cut short
