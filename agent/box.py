@@ -295,7 +295,9 @@ class Box:
             self._clock,
             seen_at=[name for name, each in config.brokers.items() if each.receipt == "seen"],
         )
-        self.writer = OutboxWriter(self.outbox, progress=lambda: self.pulse.beat("outbox"))
+        self.writer = OutboxWriter(
+            self.outbox, progress=lambda: self.pulse.beat("outbox"), stored=self._wake_publishers
+        )
         self.cameras = {name: self._camera(camera) for name, camera in config.cameras.items()}
         self.publishers = {name: self._publisher(broker) for name, broker in config.brokers.items()}
         sink = Sparing(self.writer, self.budget)
@@ -517,6 +519,10 @@ class Box:
         self.outbox.close()
         self.budget.save()
         return in_time
+
+    def _wake_publishers(self) -> None:
+        for publisher in self.publishers.values():
+            publisher.wake()
 
     def _loops(self) -> tuple[Loop, ...]:
         return (self._writer_loop, *self._publisher_loops, *self._camera_loops)

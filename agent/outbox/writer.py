@@ -26,7 +26,8 @@ class OutboxWriter:
     """Collects messages in memory and stores them when they have waited for `wait_s`.
 
     `run` is the body of its thread. While the disk fails, up to `room` messages wait in memory;
-    past that the least important is given up and counted in `refused`.
+    past that the least important is given up and counted in `refused`. `stored` is called when
+    something has been stored.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class OutboxWriter:
         tidy_every_s: float = 600.0,
         room: int = 4096,
         progress: Callable[[], None] = lambda: None,
+        stored: Callable[[], None] = lambda: None,
     ) -> None:
         self.refused = 0
         self.error: str | None = None
         self._store = store
         self._tidy_every_s = tidy_every_s
         self._progress = progress
+        self._stored = stored
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._hurried = False
@@ -107,6 +110,7 @@ class OutboxWriter:
         except StoreError as error:
             self._failed(error)
             return
+        self._stored()
         with self._lock:
             self._batch.forget(messages)
         if self.error is not None:

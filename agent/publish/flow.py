@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,6 +24,8 @@ QUOTA_EXCEEDED = 0x97
 _OF_THE_MESSAGE = frozenset({0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x99})
 """Reasons of a DISCONNECT that speak of what was sent: malformed, protocol error, implementation,
 not authorised, topic, packet too large, payload. The others speak of the broker or the session."""
+
+_AHEAD = 200  # rows that are read at once
 
 _AT_ONCE_S = 2.0  # a broker that will not have a message closes while it reads it
 
@@ -82,6 +85,7 @@ class Flow:
         self._patience = patience
         self._alerts_only = alerts_only
         self._in_flight: dict[int, Delivery] = {}
+        self._ahead: deque[Delivery] = deque()  # read, to be sent next
         self._answers: list[tuple[Delivery, int]] = []
         self._window = 1
         self._look_at_s = self._probe_at_s = self._sent_at_s = 0.0
@@ -96,6 +100,7 @@ class Flow:
         self._drained = False
         self._connection = connection
         self._in_flight.clear()
+        self._ahead.clear()
         self._answers.clear()
         self._window = 1
         self._look_at_s = 0.0
@@ -109,7 +114,10 @@ class Flow:
         due = now_s >= self._look_at_s or (self._seen_commits != self._queue.commits)
         if not (answered or due):
             return
-        self._look_at_s = now_s + self._patience.look_s
+        if due:
+            self._look_at_s = now_s + self._patience.look_s
+            self._ahead.clear()
+            self._drained = False
         try:
             self._settle()
             self._probe(now_s)
@@ -207,15 +215,23 @@ class Flow:
         self._seen_commits = self._queue.commits
         if room <= 0:
             return
-        held = {_key(delivery) for delivery in self._in_flight.values()}
-        most, urgent = len(held) + room, self._alerts_only()
-        rows = self._queue.pending(self._broker.broker_id, most, urgent=urgent)
-        fresh = [row for row in rows if _key(row) not in held]
-        self._drained = not fresh
+        if not self._ahead and not self._drained:
+            self._read_ahead()
         if self._suspect is not None:
-            fresh = [self._suspect] if not self._connection.unanswered else []
-        for delivery in fresh[:room]:
-            self._send(delivery)
+            if not self._connection.unanswered:
+                self._send(self._suspect)
+            return
+        with self._connection.together():
+            for _ in range(min(room, len(self._ahead))):
+                self._send(self._ahead.popleft())
+
+    def _read_ahead(self) -> None:
+        """Many rows at once; what is put meanwhile, or has become due, ends it."""
+        held = {_key(delivery) for delivery in self._in_flight.values()}
+        most, urgent = len(held) + _AHEAD, self._alerts_only()
+        rows = self._queue.pending(self._broker.broker_id, most, urgent=urgent)
+        self._ahead.extend(row for row in rows if _key(row) not in held)
+        self._drained = not self._ahead
 
     def _send(self, delivery: Delivery) -> None:
         camera, kind = delivery.camera, delivery.kind

@@ -86,6 +86,7 @@ class Publisher:
         self._taken_over = taken_over
         self._spent = spent
         self._accounted = 0  # bytes of this connection
+        self._connection: Connection | None = None
         self._taken_over_at_s = -_TAKEN_OVER_EVERY_S
         self._listen_at_s = 0.0
         self._at_most_s = LAST_S  # of the wait before the next try
@@ -114,6 +115,11 @@ class Publisher:
                 self._latest[message.channel] = message
                 self._unsent.add(message.channel)
 
+    def wake(self) -> None:
+        """Something has been put into the queue; called from any thread."""
+        if self._connection is not None:
+            self._connection.wake()
+
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set, then drain, say goodbye and return within `drain_s`."""
         turn = 0
@@ -136,7 +142,7 @@ class Publisher:
 
     def _session(self, endpoint: Endpoint, stop: threading.Event) -> None:
         self._accounted = 0
-        connection = Connection(
+        self._connection = connection = Connection(
             client_id=f"{self._site}_{self._box}",
             protocol=self._broker.protocol,
             tls=tls_context(self._broker) if endpoint.tls else None,
