@@ -37,8 +37,10 @@ check: setup ## format, lint, strict types, import layers, then the tests
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: setup ## speed, memory, start-up, cameras at rest and missed passers, as ratios (an hour)
+bench: setup ## speed, memory, start-up; the card and the line: what each costs
 	$(BIN)/python tests/bench/bench.py $(ARGS)
+	$(BIN)/python tests/bench/bench_outbox.py
+	$(BIN)/python tests/bench/bench_link.py
 	$(BIN)/python tests/bench/bench_gate.py
 
 wheel: $(BUILD)/ready ## dist/mahalla_agent-*.whl

@@ -199,3 +199,11 @@ def test_what_comes_while_the_disk_is_busy_is_due_when_it_would_have_been():
     batch.add(letter(2, priority=Priority.COUNT), 101.0)
     batch.forget(stored)
     assert batch.due_s == 161.0
+
+
+def test_who_sends_is_told_as_soon_as_something_is_stored():
+    store, told = FakeStore(), []
+    with running(store, wait_s=waits(60), stored=lambda: told.append(list(store.stored))) as writer:
+        writer.submit(letter(1, priority=Priority.ALERT))
+        wait_until(lambda: told, 5, "it is told")
+    assert told == [[1]]
