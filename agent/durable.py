@@ -39,6 +39,14 @@ def point(link: Path, to: str) -> None:
     sync_folder(link.parent)
 
 
+def set_aside(path: Path) -> Path:
+    """A damaged file makes room for a new one; where it is now, to be looked at."""
+    aside = path.with_name(f"{path.name}.damaged")
+    path.replace(aside)
+    sync_folder(path.parent)
+    return aside
+
+
 def sync_folder(folder: Path) -> None:
     """Names that were made or changed in `folder` are on the disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

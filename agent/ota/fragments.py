@@ -23,6 +23,7 @@ from agent.config.load import check
 from agent.config.model import Config
 from agent.errors import ConfigError, UpdateError
 from agent.ota.certificates import with_renewed
+from agent.ota.healing import read_or_set_aside
 from agent.ota.memory import Refused
 from agent.ota.trial import CRASHES
 
@@ -60,23 +61,8 @@ class Fragments:
         self._file = self.folder / "state.json"
 
     def state(self) -> State:
-        """As it is on the disk now; a damaged file is as good as none."""
-        try:
-            row = json.loads(self._file.read_bytes())
-            refused = {str(key): Refused(**each) for key, each in row["refused"].items()}
-            return State(
-                active=str(row["active"]),
-                trial=str(row["trial"]),
-                since_ms=int(row["since_ms"]),
-                crashes=int(row["crashes"]),
-                boot=str(row["boot"]),
-                refused=refused,
-            )
-        except FileNotFoundError:
-            return State()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            _log.warning("update: %s: damaged: %s", self._file, error)
-            return State()
+        """As it is on the disk now; a damaged file is set aside, and agent.yaml holds alone."""
+        return read_or_set_aside(self._file, _parsed) or State()
 
     def place(self, sha256: str) -> Path:
         """Where this fragment is, or would be."""
@@ -169,7 +155,11 @@ class Fragments:
         What does not fit the file any more is refused for good. The box's certificate is the
         renewed one, where there is one.
         """
-        laid, sha256 = self._laid_over(config, now_ms)
+        try:
+            laid, sha256 = self._laid_over(config, now_ms)
+        except UpdateError as error:  # a card that cannot be read or written: the file alone holds
+            _log.warning("update: %s", error)
+            laid, sha256 = config, ""
         return with_renewed(laid, self._state), sha256
 
     def _laid_over(self, config: Config, now_ms: int) -> tuple[Config, str]:
@@ -186,11 +176,7 @@ class Fragments:
             if laid is not None:
                 return laid, sha256
             _log.warning("update: fragment %s is left off: %s", version(sha256), trouble)
-            try:
-                self.refuse(sha256, "check", trouble, now_ms)
-            except UpdateError as error:
-                _log.warning("update: %s", error)
-                break
+            self.refuse(sha256, "check", trouble, now_ms)
         return config, ""
 
     @contextmanager
@@ -219,6 +205,18 @@ class Fragments:
 def version(sha256: str) -> str:
     """What people see of it."""
     return sha256[:_VERSION_CHARS]
+
+
+def _parsed(content: bytes) -> State:
+    row = json.loads(content)
+    return State(
+        active=str(row["active"]),
+        trial=str(row["trial"]),
+        since_ms=int(row["since_ms"]),
+        crashes=int(row["crashes"]),
+        boot=str(row["boot"]),
+        refused={str(key): Refused(**each) for key, each in row["refused"].items()},
+    )
 
 
 def _taken_back(state: State, word: str, text: str, now_ms: int, sha256: str = "") -> State:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.durable import replace
-from agent.errors import UpdateError
+from agent.ota.healing import read_or_set_aside
 
 _MOST_REFUSED = 200  # the oldest are forgotten: their releases have long been replaced
 
@@ -44,14 +44,9 @@ class Memory:
         self._path = path
         self.refused: dict[str, Refused] = {}  # by sha256 of the package
         self.waiting: dict[str, Waiting] = {}  # by model
-        try:
-            kept = json.loads(path.read_bytes())
-            self.refused = {key: Refused(**row) for key, row in kept["refused"].items()}
-            self.waiting = {key: Waiting(**row) for key, row in kept["waiting"].items()}
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-            raise UpdateError(f"{path}: damaged; remove it to begin anew: {error}") from error
+        kept = read_or_set_aside(path, _parsed)
+        if kept is not None:
+            self.refused, self.waiting = kept
 
     def save(self) -> None:
         """On disk when it returns."""
@@ -66,3 +61,9 @@ class Memory:
 
 def _rows(records: Mapping[str, Any]) -> dict[str, Any]:
     return {key: asdict(record) for key, record in records.items()}
+
+
+def _parsed(content: bytes) -> tuple[dict[str, Refused], dict[str, Waiting]]:
+    kept = json.loads(content)
+    refused = {str(key): Refused(**row) for key, row in kept["refused"].items()}
+    return refused, {str(key): Waiting(**row) for key, row in kept["waiting"].items()}

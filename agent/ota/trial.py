@@ -10,8 +10,8 @@ from typing import Any
 
 from agent.durable import replace as write_whole
 from agent.durable import sync_folder
-from agent.errors import UpdateError
 from agent.ota.figures import Tally
+from agent.ota.healing import read_or_set_aside
 from agent.ota.release import Limits
 from agent.ota.slots import Entry
 
@@ -71,27 +71,29 @@ class Trial:
 
 
 def load(path: Path) -> Trial | None:
-    """The trial under way; None when there is none. UpdateError when the file is damaged."""
-    try:
-        row = json.loads(path.read_bytes())
-        running = row["running"]
-        return Trial(
-            phase={SHADOW: SHADOW, LIVE: LIVE}[row["phase"]],
-            models={str(name): Entry(**entry) for name, entry in row["models"].items()},
-            limits={str(name): Limits(**limits) for name, limits in row["limits"].items()},
-            since_ms=int(row["since_ms"]),
-            watched_s=float(row["watched_s"]),
-            waited_s=float(row.get("waited_s", 0.0)),
-            crashes=int(row["crashes"]),
-            blips=int(row.get("blips", 0)),
-            running=None if running is None else (str(running[0]), bool(running[1])),
-            old=Tally.of(row["old"]),
-            new=Tally.of(row["new"]),
-        )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise UpdateError(f"{path}: damaged: {error}", why="damaged") from error
+    """The trial under way; None when there is none.
+
+    A damaged file is set aside: what is live stays, and nothing more is known of it.
+    """
+    return read_or_set_aside(path, _parsed)
+
+
+def _parsed(content: bytes) -> Trial:
+    row = json.loads(content)
+    running = row["running"]
+    return Trial(
+        phase={SHADOW: SHADOW, LIVE: LIVE}[row["phase"]],
+        models={str(name): Entry(**entry) for name, entry in row["models"].items()},
+        limits={str(name): Limits(**limits) for name, limits in row["limits"].items()},
+        since_ms=int(row["since_ms"]),
+        watched_s=float(row["watched_s"]),
+        waited_s=float(row["waited_s"]),
+        crashes=int(row["crashes"]),
+        blips=int(row["blips"]),
+        running=None if running is None else (str(running[0]), bool(running[1])),
+        old=Tally.of(row["old"]),
+        new=Tally.of(row["new"]),
+    )
 
 
 def save(path: Path, trial: Trial) -> None:

@@ -153,6 +153,19 @@ def test_damaged_state_leaves_the_file_as_it_is_written(here, name, harm):
     assert here.preset == "street"
 
 
+def test_card_that_cannot_be_read_leaves_the_file_as_it_is_written(here, monkeypatch):
+    here.fragment(MARKET)
+    read = Path.read_bytes
+
+    def failing(path):
+        if path.name == "state.json":
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    assert here.preset == "street"
+
+
 def test_rollback_by_hand_leaves_the_file_as_it_is_written(here):
     here.fragment(MARKET)
     here.fragments.confirm()

@@ -380,12 +380,19 @@ def test_rollback_by_hand_ends_a_trial(models, daemon, tmp_path):
     assert daemon.speaks == VERSION
 
 
-def test_damaged_memory_or_trial_leaves_the_agent_running(models, daemon):
-    (models.ota / "memory.json").write_text("{")
-    (models.ota / "trial.json").write_text("{")
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"phase":"x"}', "\x00" * 99])
+def test_damaged_files_are_set_aside_and_updates_go_on(models, daemon, tmp_path, content):
+    """A worn card, and nobody there to remove them."""
+    for name in ("memory.json", "trial.json", "floors.json", "hold.json", "history.json"):
+        (models.ota / name).write_text(content)
     assert daemon.tick() == []
     assert daemon.speaks == VERSION
     assert daemon.proving.report() == {}
+    assert (models.ota / "trial.json.damaged").read_text() == content
+    models.begin({"face": newer(models, tmp_path, "0.7.1")}, {"face": QUICK}, 1)
+    daemon.tick()
+    daemon.look(50)
+    assert daemon.tick() == [("model.updated", "face 0.7.1", "trial")]
 
 
 class TestReleases:
