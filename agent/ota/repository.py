@@ -228,6 +228,11 @@ class Repository:
         target = self._target(RELEASES)
         return from_json(self._place(target).read_bytes()) if target else []
 
+    def files(self) -> dict[str, str]:
+        """Path and sha256 of what boxes see beside releases: lists, settings, certificates."""
+        found = (self._targets(role) for role in ("hotlists", "config"))
+        return {path: each.hashes["sha256"] for role in found for path, each in role.items()}
+
     def halts(self) -> dict[int, str]:
         """Halted releases by serial number, as the next `publish` would have them."""
         place = self._draft / HALTS

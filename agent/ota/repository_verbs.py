@@ -217,6 +217,7 @@ def signers(args: argparse.Namespace) -> list[CryptoSigner]:
 
 def status_of(repo: Repository) -> dict[str, list[dict[str, Any]]]:
     """Roles with their ends, releases with their rings; plain data."""
+    from agent.ota.fragments import version
     from agent.ota.repository import ring
 
     now, published, halts = time.time(), repo.published(), repo.halts()
@@ -234,7 +235,12 @@ def status_of(repo: Repository) -> dict[str, list[dict[str, Any]]]:
         | {"published": each in published, "halted": halts.get(each.serial)}
         for each in repo.drafted()
     ]
-    return {"roles": roles, "releases": releases}
+    drafts = set(repo.drafts())
+    files = [
+        {"path": path, "version": version(sha256), "published": path not in drafts}
+        for path, sha256 in sorted(repo.files().items())
+    ]
+    return {"roles": roles, "releases": releases, "files": files}
 
 
 def status_lines(status: dict[str, list[dict[str, Any]]]) -> list[str]:
@@ -247,6 +253,9 @@ def status_lines(status: dict[str, list[dict[str, Any]]]) -> list[str]:
         draft = "" if row["published"] else "  DRAFT"
         halted = f"  HALTED: {row['halted']}" if row["halted"] else ""
         said.append(f"{row['model']} {row['version']}  {row['for']}{draft}{halted}")
+    for row in status["files"]:
+        newer = "" if row["published"] else "  a newer DRAFT"
+        said.append(f"{row['path']}  {row['version']}{newer}")
     return said
 
 

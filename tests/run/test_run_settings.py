@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 
-from brokers import Mosquitto
-from daemon import ROOT, Agent, agent_yaml
+from brokers import Certificates, Mosquitto, wait_until
+from daemon import BOX, ROOT, SITE, Agent, agent_yaml
 from listener import Listener
 from samples import DRAWN
 
 from agent.clock import boot_id
+from agent.config.load import load
+from agent.ota.certificates import accept
 from agent.ota.fragments import Fragments, version
 from agent.ota.trial import CRASHES
 from agent.settling import SETTLED_S, Settling
@@ -47,6 +49,24 @@ def test_fragment_is_taken_up_by_the_running_agent_and_taken_back_when_it_crashe
         assert fragments.state().in_force == GOOD
         assert agent.stop()[0] == 0
     assert "Traceback" not in agent.log()
+
+
+def test_renewed_certificate_is_shown_to_the_broker_that_takes_the_old_one_no_more(tmp_path):
+    pki = Certificates(tmp_path / "pki")
+    cert, key = pki.issue(f"{SITE}_{BOX}", days=5)
+    tls = f"{pki.mosquitto_settings()}\ncrlfile {pki.revoke(cert)}"
+    with (
+        Mosquitto(tmp_path, tls=tls) as broker,
+        Listener(broker.port, f"{ROOT}/#", "ear", pki.context("ear")) as ear,
+    ):
+        more = f"{{url: {broker.tls_url}, ca: {pki.ca}, cert: {cert}, key: {key}}}"
+        text = agent_yaml({"drawn": DRAWN}, "X").replace("{url: X}", more)
+        with Agent(tmp_path, text) as agent:
+            agent.start()
+            wait_until(lambda: "trying again" in agent.log(), what="it is refused")
+            accept(pki.renew(f"{SITE}_{BOX}", days=90), load(agent.config), agent.state)
+            ear.wait_for("/e/_box/config/changed", why="certificate")
+            assert agent.stop()[0] == 0
 
 
 class TestSettling:
