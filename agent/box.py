@@ -86,6 +86,7 @@ _HOTLISTS_EVERY_S = 60.0
 _ABOUT_EVERY_S = 86_400.0
 _LOSSES_EVERY_S = 60.0
 _LATEST_S = 60.0  # a picture older than this is not what the camera sees
+_REDATE_S = 0.3  # of each second
 _IN_MEMORY_S = 3.0  # what was said before the clock was set is on the disk by then
 _DISK_FREE_PERCENT = 3.0  # with less, the disk is nearly full
 _VERSION_CHARS = 40
@@ -317,7 +318,8 @@ class Box:
             Trouble(kind, self._ids) for kind in (DISK, HOT, POWER)
         )
         self._given_up = 0
-        self._redate: tuple[int, float] | None = None  # by how much, and until when
+        # By how much, until when more may come, and the row that was reached.
+        self._redate: tuple[int, float, int] | None = None
         self._clock_watch = ClockWatch(was_unset=self.outbox.has_undated(boot_id()))
 
     @property
@@ -406,18 +408,23 @@ class Box:
             self._privacy.correct(correction.offset_ms)
             self.tell(CLOCK, correction.why, offset_ms=correction.offset_ms)
             self.writer.hurry()
-            self._redate = correction.offset_ms, time.monotonic() + _IN_MEMORY_S
-        if self._redate is not None:
-            offset_ms, until_s = self._redate
-            self._redate_waiting(offset_ms)
-            if time.monotonic() >= until_s:
-                self._redate = None
+            self._redate = correction.offset_ms, time.monotonic() + _IN_MEMORY_S, 0
+        self._redate_waiting(time.monotonic())
 
-    def _redate_waiting(self, offset_ms: int) -> None:
-        try:
-            self.outbox.redate(boot_id(), offset_ms, self._privacy.redated)
-        except StoreError:  # told by the writer; box.clock corrects these too
-            return
+    def _redate_waiting(self, now_s: float) -> None:
+        """A part each second: weeks of waiting rows must not hold up the watchdog."""
+        while self._redate is not None and time.monotonic() < now_s + _REDATE_S:
+            offset_ms, until_s, after = self._redate
+            try:
+                reached = self.outbox.redate(boot_id(), offset_ms, self._privacy.redated, after)
+            except StoreError:  # told by the writer; box.clock corrects these too
+                return
+            if reached is not None:
+                self._redate = offset_ms, until_s, reached
+            elif now_s >= until_s:
+                self._redate = None
+            else:
+                return
 
     def _look_at_updates(self) -> None:
         before = self.eyes

@@ -19,6 +19,9 @@ BUILT_UTC_MS = 1_764_000_000_000
 SAVE_EVERY_S = 600.0
 """A write each so often does not wear the card."""
 
+INSIST_S = 900.0
+"""A time server that keeps to an earlier time for so long is right, and the one before was not."""
+
 _SLACK_MS = 600_000  # a time server may set the clock back by a little
 _RTC = Path("/sys/class/rtc")
 
@@ -68,9 +71,11 @@ def has_battery_clock() -> bool:
 class Timekeeper:
     """Judges the clock; `look` each second, `trusts` from any thread.
 
-    The floor is the latest of: this agent's build, what was known when it was saved last, times
-    that were signed by others, and the time passed since. A clock below it is not set. It never
-    follows the clock alone: one that leaps years ahead and back must not be called wrong then.
+    A clock below the floor is not set. The hard floor is the later of this agent's build and times
+    that were signed by others, with the time passed since. The soft one is what a time server has
+    said, kept over restarts: it gives way to a server that insists on an earlier time, so that one
+    wrong answer does not spoil it for good. Neither follows the clock alone: one that leaps years
+    ahead and back must not be called wrong then.
 
     A box whose clock a time server has ever kept, and which has none that runs on while the box
     is off, waits for the server again after each boot: what the clock says until then is the time
@@ -81,8 +86,10 @@ class Timekeeper:
         self.offset_ms: float | None = None  # of the clock, where a time server keeps it
         self._path = path
         self._boot_id = boot_id
-        self._floor_ms, self._synced_boot = _kept(path)
+        self._hard_ms = BUILT_UTC_MS
+        self._soft_ms, self._synced_boot = _kept(path)
         self._floor_ns = mono_ns
+        self._below_ns: int | None = None  # since when a time server says that it is earlier
         self._runs_on = has_battery_clock()
         self._save_ns = mono_ns + round(SAVE_EVERY_S * 1e9)
 
@@ -94,23 +101,48 @@ class Timekeeper:
     def look(self, now: Moment) -> None:
         """Hear the kernel; save what is known from time to time."""
         said = kernel_clock()
-        synced = said is not None and said.synced and now.utc_ms >= self._floor_at(now.mono_ns)
+        synced = said is not None and said.synced and self._believes(now)
         self.offset_ms = said.offset_ms if said is not None and synced else None
         first = synced and self._synced_boot != self._boot_id
         if synced:
             self._synced_boot = self._boot_id
-            self.raise_to(now.utc_ms, now.mono_ns)
+            self._pass_to(now.mono_ns)
+            self._soft_ms = now.utc_ms
         if first or now.mono_ns >= self._save_ns:
             self._save_ns = now.mono_ns + round(SAVE_EVERY_S * 1e9)
             self._save(now)
 
     def raise_to(self, utc_ms: int, mono_ns: int) -> None:
-        """At `mono_ns` it is later than `utc_ms`: somebody who knows says so."""
-        self._floor_ms = max(utc_ms, self._floor_at(mono_ns))
-        self._floor_ns = mono_ns
+        """At `mono_ns` it is later than `utc_ms`: somebody has signed that."""
+        self._pass_to(mono_ns)
+        self._hard_ms = max(utc_ms, self._hard_ms)
+
+    def _believes(self, now: Moment) -> bool:
+        """Whether this is what a time server may say."""
+        if now.utc_ms >= self._floor_at(now.mono_ns):
+            self._below_ns = None
+            return True
+        if now.utc_ms < self._hard_ms + self._passed_ms(now.mono_ns):
+            return False
+        if self._below_ns is None:
+            self._below_ns = now.mono_ns
+        if now.mono_ns - self._below_ns < INSIST_S * 1e9:
+            return False
+        _log.warning("the time server insists: it is earlier than was known before")
+        self._below_ns = None
+        return True
 
     def _floor_at(self, mono_ns: int) -> int:
-        return self._floor_ms + max(0, mono_ns - self._floor_ns) // 1_000_000
+        return max(self._hard_ms, self._soft_ms) + self._passed_ms(mono_ns)
+
+    def _passed_ms(self, mono_ns: int) -> int:
+        return max(0, mono_ns - self._floor_ns) // 1_000_000
+
+    def _pass_to(self, mono_ns: int) -> None:
+        passed_ms = self._passed_ms(mono_ns)
+        self._hard_ms += passed_ms
+        self._soft_ms += passed_ms
+        self._floor_ns = mono_ns
 
     def _save(self, now: Moment) -> None:
         content = {"floor_ms": self._floor_at(now.mono_ns), "synced_boot": self._synced_boot}

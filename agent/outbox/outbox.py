@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from agent.clock import Clock
@@ -37,6 +36,12 @@ _OLDEST = """
     WHERE d.broker = ? AND d.state IN (0, 1) AND d.state < 3 ORDER BY d.message LIMIT ?
 """
 _STATE = "SELECT state FROM delivery WHERE broker = ? AND sq = ? AND state < 3"
+_OF_THIS_BOOT = """
+    SELECT id, body, mono_ms FROM message m WHERE id > ? AND boot_id = ?
+    AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.state < 3)
+    ORDER BY id LIMIT ?
+"""
+_REDATE_MOST = 500  # rows a call: others wait for the lock meanwhile
 _SEND_AGAIN = """
     UPDATE delivery SET state = 0 WHERE broker = ? AND sq IN (SELECT sq FROM delivery
     WHERE broker = ? AND state = -1 AND state < 3 AND not_before_ms <= ? ORDER BY sq LIMIT ?)
@@ -57,6 +62,16 @@ _WRITE_MOST = 256
 class Acknowledged:
     delivery: Delivery
     at_ms: int  # Unix, 0 where the clock was not set
+
+
+def _step(wreck: Iterator[bytes | None], limit: int) -> list[bytes | None]:
+    """Up to `limit` bodies, or until it has looked at many in vain: a short step of the work."""
+    found: list[bytes | None] = []
+    for body in wreck:
+        found.append(body)
+        if body is None or len(found) >= limit:
+            break
+    return found
 
 
 class Outbox:
@@ -86,8 +101,8 @@ class Outbox:
         self._receipts = {broker: Receipts() for broker in seen_at}
         self._lock = threading.RLock()
         self._set_aside: list[Path] = []
-        self._wreck: Iterator[bytes] | None = None  # what is left in the file set aside
-        self._saved: list[bytes] = []
+        self._wreck: Iterator[bytes | None] | None = None  # what is left in the file set aside
+        self._saved: list[bytes | None] = []
         self._ages = Ages()
         self._streams: dict[str, str] = {}
         self._unheard: set[tuple[str, str, str]] = set()  # broker, camera, kind
@@ -324,6 +339,8 @@ class Outbox:
             return None
         values = (broker, first, last)
         with self._transaction(durable=False) as db:
+            if broker in self._receipts:  # the word of one who had them does not count for these
+                self._receipts[broker].lacks(first)
             db.execute(
                 "UPDATE delivery SET state = 0, tries = 0, not_before_ms = 0, settled_ms = NULL"
                 " WHERE broker = ? AND sq BETWEEN ? AND ? AND state IN (-1, 3)",
@@ -346,31 +363,25 @@ class Outbox:
         if found:
             self.commits += 1
 
-    def redate(self, boot_id: str, offset_ms: int, redated: Callable[[bytes, int], bytes]) -> int:
-        """Correct what was stored in this boot and has not been delivered yet; how many rows.
+    def redate(
+        self, boot_id: str, offset_ms: int, redated: Callable[[bytes, int], bytes], after: int = 0
+    ) -> int | None:
+        """Correct some of what was stored in this boot, after row `after`, and is not delivered.
 
-        `offset_ms` is UTC minus monotonic; `redated` gives a body another time.
+        `offset_ms` is UTC minus monotonic; `redated` gives a body another time. Answers with the
+        row to go on after; None when that was all.
         """
-        changed, last = 0, 0
-        while True:
-            with self._transaction(durable=False) as db:
-                rows = db.execute(
-                    "SELECT id, body, mono_ms FROM message m WHERE id > ? AND boot_id = ?"
-                    " AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.state < 3)"
-                    " ORDER BY id LIMIT 500",
-                    (last, boot_id),
-                ).fetchall()
-                for message, body, mono_ms in rows:
-                    t_ms = offset_ms + mono_ms
-                    db.execute(
-                        "UPDATE message SET body = ?1,"
-                        " stored_ms = CASE stored_ms WHEN 0 THEN ?2 ELSE stored_ms END"
-                        " WHERE id = ?3",
-                        (redated(body, t_ms), t_ms, message),
-                    )
-            if not rows:
-                return changed
-            changed, last = changed + len(rows), rows[-1][0]
+        with self._transaction(durable=False) as db:
+            rows = db.execute(_OF_THIS_BOOT, (after, boot_id, _REDATE_MOST)).fetchall()
+            for message, body, mono_ms in rows:
+                t_ms = offset_ms + mono_ms
+                db.execute(
+                    "UPDATE message SET body = ?1,"
+                    " stored_ms = CASE stored_ms WHEN 0 THEN ?2 ELSE stored_ms END"
+                    " WHERE id = ?3",
+                    (redated(body, t_ms), t_ms, message),
+                )
+        return int(rows[-1][0]) if rows else None
 
     def has_undated(self, boot_id: str) -> bool:
         """Whether it holds what was stored in this boot while the clock was not set."""
@@ -395,7 +406,7 @@ class Outbox:
             return found
 
     def salvage(self, restored: Callable[[bytes], Message | None], limit: int = 500) -> int:
-        """Store anew what can be read in the file set aside, `limit` bodies a call; how many.
+        """Store anew what can be read in the file set aside, up to `limit` bodies; how many steps.
 
         `restored` makes a message of a body, or None where it is not to be sent. Call it until it
         answers 0; a start in the middle begins with the file again.
@@ -403,8 +414,9 @@ class Outbox:
         wreck = self._wreck
         if wreck is None:
             return 0
-        self._saved = self._saved or list(islice(wreck, limit))
-        saved, messages = self._saved, [restored(body) for body in self._saved]
+        self._saved = self._saved or _step(wreck, limit)
+        saved = self._saved
+        messages = [restored(body) for body in saved if body is not None]
         self.put([message for message in messages if message is not None])
         self._saved = []
         if not saved and self._wreck is wreck:

@@ -16,6 +16,10 @@ class Receipts:
         self.to = 0
         self._since_ms = 0
 
+    def lacks(self, number: int) -> None:
+        """The recorder asks for `number` again: all from there on is to be confirmed anew."""
+        self.to = min(self.to, number - 1)
+
     def hear(self, to: int, now_ms: int) -> bool:
         """Take note of `to` at monotonic `now_ms`; True where the recorder does not get on."""
         if to > self.to:

@@ -6,7 +6,14 @@ import pytest
 
 from agent import timekeeper
 from agent.records import Moment
-from agent.timekeeper import BUILT_UTC_MS, SAVE_EVERY_S, KernelClock, Timekeeper, kernel_clock
+from agent.timekeeper import (
+    BUILT_UTC_MS,
+    INSIST_S,
+    SAVE_EVERY_S,
+    KernelClock,
+    Timekeeper,
+    kernel_clock,
+)
 
 HOUR_MS, DAY_MS, YEAR_MS = 3_600_000, 86_400_000, 365 * 86_400_000
 NOW_MS = BUILT_UTC_MS + 100 * DAY_MS
@@ -97,6 +104,41 @@ def test_time_that_somebody_signed_is_a_floor(box):
     box.keeper.raise_to(NOW_MS - DAY_MS, 0)
     assert not box.trusts(NOW_MS - HOUR_MS)
     assert box.trusts(NOW_MS)
+
+
+def test_wrong_answer_of_a_time_server_is_overcome_by_one_that_insists(box):
+    box.kernel = KernelClock(synced=True, offset_ms=0.0)
+    box.runs(1, NOW_MS + 14 * YEAR_MS)
+    assert box.trusts(NOW_MS + 14 * YEAR_MS)
+    box.runs(1, NOW_MS)
+    assert not box.trusts(NOW_MS)
+    box.runs(INSIST_S - 1, NOW_MS + 900_000)
+    assert not box.trusts(NOW_MS + 900_000)
+    assert box.keeper.offset_ms is None
+    box.runs(2, NOW_MS + 902_000)
+    assert box.trusts(NOW_MS + 902_000)
+    box.runs(SAVE_EVERY_S, NOW_MS + 902_000 + round(SAVE_EVERY_S * 1000))
+    box.boot("boot2")
+    box.runs(1, NOW_MS + DAY_MS)
+    assert box.trusts(NOW_MS + DAY_MS)
+
+
+def test_time_server_that_wavers_has_to_insist_anew(box):
+    box.kernel = KernelClock(synced=True, offset_ms=0.0)
+    box.runs(1, NOW_MS + YEAR_MS)
+    box.runs(1, NOW_MS)
+    box.runs(INSIST_S - 10, NOW_MS + YEAR_MS + DAY_MS)
+    box.runs(20, NOW_MS)
+    assert not box.trusts(NOW_MS)
+
+
+def test_time_server_cannot_go_below_what_was_signed(box):
+    box.keeper.raise_to(NOW_MS, 0)
+    box.kernel = KernelClock(synced=True, offset_ms=0.0)
+    box.runs(1, NOW_MS + DAY_MS)
+    for _ in range(5):
+        box.runs(INSIST_S, NOW_MS - DAY_MS)
+    assert not box.trusts(NOW_MS - DAY_MS)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"floor_ms":"x"}', '{"floor_ms":1}'])

@@ -203,3 +203,19 @@ def test_commits_grow_with_each_put(make):
     before = outbox.commits
     outbox.put([letter(1)])
     assert outbox.commits == before + 1
+
+
+def test_what_waits_is_dated_anew_in_parts(make):
+    outbox = make()
+    outbox.put([letter(i) for i in range(1200)])
+    outbox.done(outbox.pending("office", 100))
+    dated, after, calls = [], 0, 0
+
+    def redated(body, t_ms):
+        dated.append(t_ms)
+        return body
+
+    while after is not None:
+        calls, after = calls + 1, outbox.redate("", 5_000, redated, after)
+    assert dated == [5_000] * 1100
+    assert calls == 4

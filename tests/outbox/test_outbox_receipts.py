@@ -128,3 +128,16 @@ def test_what_has_to_be_confirmed_is_alerts_plates_and_cameras():
     named = {kind for kind in KINDS_OF_EVENTS if wants_receipt(kind)}
     assert {"plate.seen", "plate.unread", "camera.blind", "audit", "box.lost"} <= named
     assert not named & {"vehicle.line", "face.count", "config.changed"}
+
+
+def test_what_a_recorder_asks_for_again_is_to_be_confirmed_again(make_seen):
+    outbox = make_seen()
+    outbox.put(hits(1, 2, 3))
+    st = acknowledge(outbox)[0].st
+    assert outbox.seen("office", st, 3) == 3
+    assert outbox.send_again("office", st, 2, 3) == 2
+    acknowledge(outbox)
+    assert outbox.counts("office").unseen == 2
+    assert outbox.seen("office", st, 1) == 0
+    assert outbox.counts("office").unseen == 2
+    assert outbox.seen("office", st, 3) == 2

@@ -1,5 +1,6 @@
 """A damaged store: what can still be read in it is sent all the same."""
 
+import json
 import random
 import sqlite3
 
@@ -137,3 +138,20 @@ def test_body_that_is_not_this_boxs_event_is_not_restored():
         assert PRIVACY.restored(bad) is None
     again = PRIVACY.restored(body)
     assert (again.message_id, again.kind, again.camera) == (f"{1:026d}", "vehicle.line", "gate")
+
+
+def test_looking_at_much_that_has_arrived_is_done_in_short_steps(make, tmp_path):
+    outbox = make()
+    outbox.put([crossing(number) for number in range(1, 2502)])
+    while rows := outbox.pending("office", 1000):
+        outbox.done(rows)
+    outbox.put([crossing(2502)])
+    outbox.close()
+    with sqlite3.connect(tmp_path / "outbox.db") as db:
+        db.execute("PRAGMA user_version = -1")
+    db.close()
+    again, steps = make(), []
+    while step := again.salvage(PRIVACY.restored):
+        steps.append(step)
+    assert len(steps) >= 5  # 2502 rows of the table, then as many bodies in the pages
+    assert [json.loads(row.body)["id"] for row in again.pending("office", 9)] == [f"{2502:026d}"]
