@@ -10,6 +10,7 @@ disk until then.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from typing import Any
 from agent import durable
 from agent.config.load import check
 from agent.config.model import Config
-from agent.errors import ConfigError, UpdateError
+from agent.errors import UpdateError
 from agent.ota.certificates import with_renewed
 from agent.ota.healing import read_or_set_aside
 from agent.ota.memory import Refused
@@ -168,16 +169,29 @@ class Fragments:
             sha256 = self.state().in_force
             if not sha256:
                 break
-            try:
-                laid, problems = check(config.path, self.place(sha256))
-                trouble = next((str(each) for each in problems if each.severity == "error"), "")
-            except ConfigError as error:
-                laid, trouble = None, str(error)
+            if not self._is_whole(sha256):
+                _log.warning("update: fragment %s is damaged, and left off", version(sha256))
+                self._forget(sha256)
+                continue
+            laid, problems = check(config.path, self.place(sha256))
             if laid is not None:
                 return laid, sha256
+            trouble = next(str(each) for each in problems if each.severity == "error")
             _log.warning("update: fragment %s is left off: %s", version(sha256), trouble)
             self.refuse(sha256, "check", trouble, now_ms)
         return config, ""
+
+    def _is_whole(self, sha256: str) -> bool:
+        try:
+            return hashlib.sha256(self.place(sha256).read_bytes()).hexdigest() == sha256
+        except OSError:
+            return False
+
+    def _forget(self, sha256: str) -> None:
+        """It is lost here, and no worse for that: the next update fetches it again."""
+        with self._changing() as state:
+            left = _taken_back(state, "damaged", "", 0, sha256)
+            self._save(replace(left, refused=state.refused))
 
     @contextmanager
     def _changing(self) -> Iterator[State]:

@@ -151,6 +151,8 @@ def test_damaged_state_leaves_the_file_as_it_is_written(here, name, harm):
     content = {"empty": b"", "noise": b"\x00{"}.get(harm)
     file.unlink() if content is None else file.write_bytes(content)
     assert here.preset == "street"
+    assert here.fragment() == [("trial", "checked; the agent takes it up")]  # fetched again
+    assert here.preset == "market"
 
 
 def test_card_that_cannot_be_read_leaves_the_file_as_it_is_written(here, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from hashlib import sha256
 
 from brokers import Certificates, Mosquitto, wait_until
 from daemon import BOX, ROOT, SITE, Agent, agent_yaml
@@ -16,8 +17,8 @@ from agent.ota.fragments import Fragments, version
 from agent.ota.trial import CRASHES
 from agent.settling import SETTLED_S, Settling
 
-GOOD, BAD = "a" * 64, "b" * 64
 CONTENT = b"cameras: {drawn: {preset: %s}}\n"
+GOOD, BAD = (sha256(CONTENT % preset).hexdigest() for preset in (b"market", b"school"))
 
 
 def presets(about) -> str:
