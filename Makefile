@@ -42,6 +42,7 @@ bench: setup ## speed, memory, start-up, card, line, cameras at rest, missed pas
 	$(BIN)/python tests/bench/bench_outbox.py
 	$(BIN)/python tests/bench/bench_link.py
 	$(BIN)/python tests/bench/bench_gate.py
+	$(BIN)/python tests/bench/bench_busy.py
 
 wheel: $(BUILD)/ready ## dist/mahalla_agent-*.whl
 	rm -rf dist

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of the interpreter (default 1)")
     threads = parser.parse_args().threads
     print(f"{os.cpu_count()} cores, {threads} interpreter threads, Python {sys.version.split()[0]}")
-    for task, cameras in itertools.product(CLIPS, (1, 2)):
+    for task, cameras in itertools.product(CLIPS, (1, 2, 4)):
         throughput(task, open_model(find_package(task), threads=threads), cameras)
     for task in CLIPS:
         stages(task, open_model(find_package(task), threads=threads))
