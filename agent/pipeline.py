@@ -180,6 +180,8 @@ class CameraPipeline:
             detections += self._watch.search(frame, detections, moving)
         detected = perf_counter()
         at = Moment(mono_ns=frame.t_mono_ns, utc_ms=frame.t_utc_ms, synced=frame.clock_synced)
+        if frame.slept:
+            self._tracker.rest(frame.t_mono_ns)
         self._tracks = self._tracker.update(detections, frame.t_mono_ns)
         readings = self._watch.update(frame, self._tracks) if self._watch else []
         events = self._told(readings, at)

@@ -95,6 +95,8 @@ class Frame:
     """The full-resolution picture of the same moment, where a camera has two streams."""
     still: bool = False
     """Nothing in it has moved for a while."""
+    slept: bool = False
+    """The camera was at rest before it: nothing has moved since the frame before this one."""
 
     def crop(self, box: Box, width_px: int) -> Image:
         """`box` at full resolution, RGB, `width_px` wide, aspect kept (at least 1 px high)."""

@@ -106,6 +106,7 @@ class Capture:
         self._watch = FrozenWatch()
         self._stillness = Stillness()
         self._followed_ns = 0
+        self._slept = False
         self._awake_ns = 0
         self._stamps: deque[int] = deque(maxlen=_FPS_FRAMES)
         self._state = CameraState(connected=False, since_mono_ns=clock.now().mono_ns)
@@ -163,7 +164,8 @@ class Capture:
                 if self._over(stop):
                     return
                 if frame is None:
-                    self._live_on(self._clock.now().mono_ns, asleep=True)
+                    self._slept |= self.attention.asleep
+                    self._live_on(self._clock.now().mono_ns, asleep=self.attention.asleep)
                 else:
                     self._look(frame)
         finally:
@@ -185,13 +187,15 @@ class Capture:
         asleep, now_ns = self.attention.asleep, self.attention.now_ns()
         found = now_ns - self._followed_ns < _FOUND_S * 1e9
         still = self._stillness.look(frame.picture, frame.t_mono_ns, found=found)
+        self._slept |= asleep
         if not still:
             self.attention.note()
             if asleep:  # it comes again in its turn, once the pictures before it have been seen
                 return
         elif not asleep and self._stillness.is_worth_a_look(frame.t_mono_ns):
             still = False
-        self._deliver(replace(frame, still=still), asleep=asleep)
+        self._deliver(replace(frame, still=still, slept=self._slept), asleep=asleep)
+        self._slept = asleep
 
     def _deliver(self, frame: Frame, *, asleep: bool) -> None:
         if not self._state.connected:

@@ -15,12 +15,16 @@ from agent.capture.jpeg import jpeg_headers
 # A keyframe of a 4K camera at its highest quality is 2 to 3 MB.
 MAX_UNIT_BYTES = 8_000_000
 
+_MAX_SETS_BYTES = 4096  # parameter sets are some hundred bytes
+
 _PIECE_BYTES = 64  # what a piece costs in memory beside its bytes, be it ever so small
 
 _START_CODE = b"\0\0\0\1"
 _HEADER = struct.Struct("!BBHII")
 _H264_KEY = 5  # IDR
+_H264_SLICES = range(1, 6)
 _H265_KEYS = range(16, 22)  # BLA, IDR, CRA
+_H265_SLICES = range(32)
 
 
 class RtpPacket(NamedTuple):
@@ -68,6 +72,7 @@ class _Parts(Protocol):
     def reset(self) -> None: ...
 
     keyframe: bool
+    pictured: bool  # some part of a picture has come, not only what tells how to decode it
 
 
 class _Nals:
@@ -78,11 +83,11 @@ class _Nals:
         self._header_bytes = 2 if hevc else 1
         self._aggregate, self._fragment = (48, 49) if hevc else (24, 28)
         self._pieces: list[bytes] = []
-        self.keyframe = False
+        self.keyframe = self.pictured = False
 
     def reset(self) -> None:
         self._pieces = []
-        self.keyframe = False
+        self.keyframe = self.pictured = False
 
     def add(self, payload: bytes) -> bytes:
         if len(payload) <= self._header_bytes:
@@ -99,6 +104,7 @@ class _Nals:
 
     def _nal(self, kind: int, nal: bytes) -> bytes:
         self.keyframe |= kind in _H265_KEYS if self._hevc else kind == _H264_KEY
+        self.pictured |= kind in (_H265_SLICES if self._hevc else _H264_SLICES)
         return _START_CODE + nal
 
     def _split(self, payload: bytes) -> bytes:
@@ -131,7 +137,7 @@ class _Nals:
 class _Jpeg:
     """Scans in fragments; the headers that RFC 2435 leaves out are put back."""
 
-    keyframe = True  # every picture stands by itself
+    keyframe = pictured = True  # every picture stands by itself
 
     def __init__(self) -> None:
         self._expected = 0
@@ -161,6 +167,7 @@ class Depacketizer:
         self._next_sequence: int | None = None
         self._timestamp: int | None = None
         self._coded: list[bytes] = []
+        self._before = b""  # parameter sets that came as a unit of their own
         self._bytes = 0
         self._taken_ns = 0
 
@@ -200,6 +207,12 @@ class Depacketizer:
 
     def _finish(self) -> list[AccessUnit]:
         coded = b"".join(self._coded)
+        if coded and not self._parts.pictured:
+            # Some cameras mark them as a picture: they belong to the keyframe that follows.
+            sets = self._before + coded
+            self._before, coded = sets if len(sets) <= _MAX_SETS_BYTES else b"", b""
+        if coded:
+            coded, self._before = self._before + coded, b""
         unit = AccessUnit(coded=coded, keyframe=self._parts.keyframe, taken_ns=self._taken_ns)
         self._begin()
         return [unit] if coded else []

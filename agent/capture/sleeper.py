@@ -30,9 +30,9 @@ HEARTBEAT_S = 60.0
 costs 10 to 18 ms, so this adds 0.3 ms a second to the 0.4 of taking packets apart and judging."""
 SPARSE_S = 1.5
 """Where sizes tell nothing, keyframes are looked at, no two closer than this."""
-_LONG_S = 6.0
+_LONG_S = 10.5
 """With keyframes further apart than this, a wake has too much to decode before it shows anything:
-the stream would be taken for damaged."""
+13 s of 1080p25 take a second on a desktop, and several on a small board."""
 _FAR_S = 2.2
 """... and if they lie further apart, whoever walks through between two would be missed: awake."""
 QUIET_S = 10.0
@@ -75,7 +75,7 @@ class Sleeper:
         return self._decoder is None
 
     def feed(self, unit: AccessUnit) -> Iterator[Taken | None]:
-        """What is to be looked at now that `unit` came; None: it lives, and sleeps."""
+        """What is to be looked at now that `unit` came; None: it lives, and has nothing to show."""
         if self._attention is None:
             assert self._decoder is not None
             yield from self._decoder.decode(unit.coded, unit.taken_ns)
@@ -100,7 +100,12 @@ class Sleeper:
             self._wake(unit, attention)
         else:
             self._todo.append(unit)
-        yield from self._go_on(attention)
+        handed = False
+        for taken in self._go_on(attention):
+            handed = True
+            yield taken
+        if self._todo and not handed:
+            yield None  # nothing to show yet, and not damaged
         if self._may_sleep(unit, attention):
             self._sleep(unit, attention)
 

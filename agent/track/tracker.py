@@ -69,15 +69,25 @@ class Tracker:
     def hold(self, t_mono_ns: int) -> list[Track]:
         """All live tracks, where nobody looked because nothing has moved since the last time."""
         now_ns = max(t_mono_ns, self._now_ns or t_mono_ns)
-        for live in self._live:
-            if live.seen_ns == self._now_ns:
-                live.stay(now_ns)
+        self._stay(now_ns)
         self._now_ns = now_ns
         kept, ended = self._sort_out(now_ns)
         self._live = kept
         return [live.track(now_ns) for live in kept] + [
             replace(live.track(now_ns), state=TrackState.ENDED) for live in ended
         ]
+
+    def rest(self, t_mono_ns: int) -> None:
+        """Nothing has moved from the last time until just before that one, which is to come."""
+        if self._now_ns is not None and t_mono_ns > self._now_ns:
+            self._stay(t_mono_ns - 1)
+
+    def _stay(self, t_mono_ns: int) -> None:
+        """What stands, be it missed by a detector just now, is seen where it stood."""
+        before_ns = t_mono_ns if self._now_ns is None else self._now_ns
+        for live in self._live:
+            if not live.dormant(before_ns, self._patience):
+                live.stay(t_mono_ns)
 
     def _associate(self, strong: list[Detection], weak: list[Detection], now_ns: int) -> None:
         alive = [live for live in self._live if not live.expired(now_ns, self._patience)]

@@ -32,7 +32,7 @@ from idle_street import Street  # noqa: E402
 
 NS = 10**9
 CBR_BITS = 0.08  # a pixel: 4 Mbit/s at 1080p25, as cameras are delivered
-CAP_BITS = 0.02
+CAP_BITS = 0.05  # 2.6 Mbit/s: twice what the drawn street needs at rest
 QUALITY = {"x264": 24, "x265": 28}
 PRESET = {"x264": "veryfast", "x265": "ultrafast"}
 

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 from fake_source import noisy_picture
+from watching import camera
 
-from agent.capture.capture import Mailbox
+from agent.capture.capture import Capture, Mailbox
 from agent.capture.frames import FrameMaker
 from agent.clock import ManualClock
 
@@ -61,3 +62,36 @@ def test_mailbox_between_two_threads_loses_none_uncounted(frame):
     assert numbers == sorted(set(numbers))
     assert numbers[-1] == 2000
     assert len(numbers) + mailbox.drops == 2000
+
+
+class Rested:
+    """A source that sleeps between its second and its third frame."""
+
+    def __init__(self, capture, clock):
+        self.capture, self.clock = capture, clock
+        self.frames_taken = []
+
+    def frames(self):
+        maker = FrameMaker("gate", self.clock)
+        for number in range(4):
+            if number == 2:
+                self.capture.attention.asleep = True
+                for _ in range(50):
+                    self.clock.advance(0.1)
+                    yield None
+                self.capture.attention.asleep = False
+            self.clock.advance(0.1)
+            yield maker.now(noisy_picture(number))
+            self.frames_taken.append(self.capture.mailbox.take(0))
+
+    def close(self):
+        self.capture.close()
+
+
+def test_first_frame_after_a_rest_says_that_nothing_has_moved_before_it():
+    clock = ManualClock()
+    capture = Capture(camera("rtsp://127.0.0.1/x"), clock, progress=lambda: None)
+    source = Rested(capture, clock)
+    capture._opener = lambda config, clock: source
+    capture.run(threading.Event())
+    assert [frame.slept for frame in source.frames_taken] == [False, False, True, False]

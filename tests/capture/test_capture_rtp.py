@@ -44,6 +44,14 @@ def pictures(units, codec):
     ]
 
 
+def split_sets(unit, codec):
+    """Parameter sets and what belongs to them, and the picture itself."""
+    nals = [b"\0\0\0\1" + nal for nal in re.split(rb"\x00\x00\x00?\x01", unit) if nal]
+    kinds = [nal[4] >> 1 & 0x3F if codec == "hevc" else nal[4] & 0x1F for nal in nals]
+    first = next(n for n, kind in enumerate(kinds) if kind < (32 if codec == "hevc" else 6))
+    return b"".join(nals[:first]), b"".join(nals[first:])
+
+
 def flat(lists):
     return [one for many in lists for one in many]
 
@@ -281,3 +289,24 @@ def test_jpeg_with_standard_tables_by_quality_number_is_decoded(drawn):
         assert picture.shape == (120, 160)
         grey[quality] = picture
     assert not np.array_equal(grey[1], grey[99])
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_parameter_sets_that_come_as_a_unit_of_their_own_go_with_their_keyframe(drawn, codec):
+    sets, picture = split_sets(drawn[codec][0], codec)
+    assert sets
+    packer = RtpPacker(codec)
+    packets = packer.pack(sets, 0) + packer.pack(picture, TICKS)
+    (unit,) = collected(packets, codec)
+    assert unit.keyframe
+    assert unit.coded == sets + picture
+
+
+def test_what_is_no_picture_and_never_ends_is_not_kept():
+    packer = RtpPacker("h264")
+    packets = flat(packer.pack(b"\0\0\0\1\x06" + b"x" * 1000, TICKS * n) for n in range(50))
+    collect = Depacketizer("h264", 96)
+    tracemalloc.start()
+    assert not [unit for packet in packets for unit in collect.push(packet, 1)]
+    assert tracemalloc.get_traced_memory()[0] < 20_000
+    tracemalloc.stop()

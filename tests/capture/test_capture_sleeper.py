@@ -94,6 +94,7 @@ def test_sleeper_without_attention_decodes_everything(at_rest):
     [
         ("libx264", {}, "sizes"),
         ("libx264", {"gop_s": 5}, "sizes"),
+        ("libx264", {"gop_s": 10}, "sizes"),
         ("libx265", {"gop_s": 4}, "sizes"),
         ("libx264", {"kbits": 400}, "keyframes"),
         ("libx264", {"kbits": 400, "gop_s": 1}, "keyframes"),

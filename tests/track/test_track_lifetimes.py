@@ -154,3 +154,22 @@ def test_tracker_given_an_earlier_time_takes_it_for_the_last_one():
     tracker.update([seen(0.5)], ns(10))
     (track,) = tracker.update([seen(0.5)], ns(9))
     assert track.last_mono_ns == ns(10)
+
+
+@pytest.mark.parametrize("missed_s", [0, 1], ids=["seen", "missed for a second before"])
+def test_person_who_stands_while_the_camera_sleeps_stays_one_person(missed_s):
+    tracker = Tracker()
+    (before,) = feed(tracker, [seen(0.5, kind="person")], start=0, seconds=15)
+    feed(tracker, [], start=15, seconds=missed_s)
+    tracker.rest(ns(300))
+    (after,) = tracker.update([seen(0.51, kind="person")], ns(300))
+    assert after.track_id == before.track_id
+
+
+def test_person_who_walks_when_the_camera_falls_asleep_is_not_held():
+    tracker = Tracker()
+    for number in range(20):
+        (before,) = tracker.update([seen(0.2 + number / 50, kind="person")], ns(number / 10))
+    tracker.rest(ns(300))
+    after = tracker.update([seen(0.2 + 19 / 50, kind="person")], ns(300))
+    assert before.track_id not in [track.track_id for track in after if track.state != "ended"]
