@@ -12,7 +12,7 @@ from agent.evaluate.scoring import Found
 from agent.plates.finder import SAME_PLATE, FoundPlate, PlateFinder, around
 from agent.plates.grammar import load_grammars
 from agent.plates.places import overlap
-from agent.plates.reader import GLANCES, PlateReader
+from agent.plates.reader import GLANCES, PlateReader, View
 from agent.plates.straighten import Corners, one_line_px
 from agent.plates.vote import Vote
 from agent.plates.watch import ROOM, wider
@@ -44,8 +44,8 @@ class PlateEyes:
             if plate.width_px >= self._finder.smallest_px  # what is narrower was imagined
         ]
         for plate in _apart(self._closer(picture, plate) for plate in _apart(seen)):
-            is_plate, text, q = self._read(picture, plate.corners)
-            if is_plate:
+            view, text, q = self._read(picture, plate.corners)
+            if view.agrees(plate.score):
                 box = in_pixels(plate.box, labelled)
                 yield Found(cls="plate", xyxy_px=box, score=plate.score, text=text, q=q)
 
@@ -71,14 +71,14 @@ class PlateEyes:
         best = max(again, key=lambda one: overlap(one.box, plate.box), default=plate)
         return best if overlap(best.box, plate.box) >= SAME_PLATE else plate
 
-    def _read(self, picture: Picture, corners: Corners) -> tuple[bool, str | None, float]:
-        """Whether it is one, the likeliest text of all grammars, how probable that is."""
+    def _read(self, picture: Picture, corners: Corners) -> tuple[View, str | None, float]:
+        """What is seen, the likeliest text of all grammars, how probable that is."""
         narrow = one_line_px(corners, picture) < self._reader.smallest_px
         view = self._reader.read(picture, corners, glances=1 if narrow else len(GLANCES))
         vote = Vote(self._grammars)
         vote.add(view)
         verdict = vote.verdict()
-        return view.is_plate, verdict.texts[0].text if verdict.texts else None, verdict.score
+        return view, verdict.texts[0].text if verdict.texts else None, verdict.score
 
 
 def _apart(plates: Iterable[FoundPlate]) -> list[FoundPlate]:

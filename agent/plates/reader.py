@@ -19,6 +19,7 @@ from agent.records import Image, Picture
 NO_PLATE = "-"
 """The country of what is no plate: adverts, clocks, grilles."""
 
+_NONE = 0.9  # no finder is as sure that it is one
 
 GLANCES = ((0.0, 0.0), (0.012, 0.05), (-0.012, -0.05), (0.012, -0.05), (-0.012, 0.05))
 """Shifts of the corners, in parts of the plate's width and height, by as much as they are found
@@ -37,10 +38,13 @@ class View:
     sharpness: float
     width_px: float  # of the plate were it on one line, in the full-resolution picture
 
-    @property
-    def is_plate(self) -> bool:
-        """Whether it is one more probably than not."""
-        return self.not_plate < 0.5
+    def agrees(self, score: float) -> bool:
+        """Whether what was found with that score is a plate.
+
+        Finder and reader know little of each other's errors, so their odds multiply: it is one
+        where the finder is surer that it is than the reader that it is not.
+        """
+        return self.not_plate < score
 
     @property
     def quality(self) -> float:
@@ -82,12 +86,12 @@ class PlateReader:
         return self._model.package.smallest_px
 
     def read(self, picture: Picture, corners: Corners, *, glances: int = 1) -> View:
-        """The plate inside `corners`; at most `glances` inferences, one if it is no plate.
+        """The plate inside `corners`; at most `glances` inferences, one if it is surely none.
 
         Glances err alike: they count as one view, their mean log probabilities.
         """
         flat, text, country = self._glance(picture, corners)
-        shifts = GLANCES[1:glances] if country[self._no_plate] < np.log(0.5) else ()
+        shifts = GLANCES[1:glances] if country[self._no_plate] < np.log(_NONE) else ()
         for x, y in shifts:
             _, chars, countries = self._glance(picture, _shifted(corners, x, y))
             text, country = text + chars, country + countries

@@ -267,7 +267,7 @@ class PlateWatch:
         if strange or not self._left():
             return False
         view = self._reader.read(looks.picture, found.corners)
-        if not view.is_plate:
+        if not view.agrees(found.score):
             return False
         quality = looks.sharpness(found.box) * found.width_px
         vehicle.see(found, view, quality, looks.now_ns)

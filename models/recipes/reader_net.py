@@ -52,9 +52,9 @@ def build(*, channels_first: bool = False) -> keras.Model:
     x = conv(image, "conv1", 24, strides=2)
     x = conv(x, "conv2", 40, strides=2)
     x = conv(x, "conv3", 64)
-    x = conv(x, "conv4", 80, strides=(2, 1))
-    x = layers.Add()([x, conv(x, "conv5", 80)])
-    x = layers.Add()([x, conv(x, "conv6", 80)])
+    x = conv(x, "conv4", 96, strides=(2, 1))
+    x = layers.Add()([x, conv(x, "conv5", 96)])
+    x = layers.Add()([x, conv(x, "conv6", 96)])
 
     narrow = flat(conv(x, "narrow", 12, size=1), 12)
     narrow = layers.Reshape((cells * 12,))(narrow)  # Flatten would turn it round for torch
@@ -69,7 +69,7 @@ def build(*, channels_first: bool = False) -> keras.Model:
     place = layers.Reshape((cells, SLOTS))(place)
     weights = layers.Softmax(axis=1)(layers.Add()([look, place]))
     weights = layers.Permute((2, 1))(weights)
-    seen = layers.Dot(axes=(2, 1))([weights, flat(x, 80)])  # slots x 80
+    seen = layers.Dot(axes=(2, 1))([weights, flat(x, 96)])  # slots x 96
 
     context = layers.Dense(SLOTS * 128, name="context")(layers.Dense(32, name="layout")(whole))
     context = layers.Reshape((SLOTS, 128))(context)

@@ -123,7 +123,7 @@ def report(model: Any, batch: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    args = arguments("reader", steps=10500, batch=80).parse_args()
+    args = arguments("reader", steps=18000, batch=80).parse_args()
     train(
         args,
         "reader.pt",

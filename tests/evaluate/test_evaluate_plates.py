@@ -109,14 +109,14 @@ def test_vehicle_too_narrow_for_a_plate_gets_no_look(labels):
 
 
 def test_what_the_reader_takes_for_no_plate_is_not_reported(labels):
-    eyes = PlateEyes(Cars(), Finder(LEFT), Reader(not_plate=0.6))
+    eyes = PlateEyes(Cars(), Finder(LEFT), Reader(not_plate=0.8))
     (seen,) = look(read_labels(labels, "plate"), eyes.whole, lambda done: None)
     assert seen.objects == ()
 
 
 def test_crops_are_read_where_they_are_labelled_and_nothing_is_looked_for(labels):
     finder = Finder(RIGHT)
-    eyes = PlateEyes(Cars(), finder, Reader(not_plate=0.6))
+    eyes = PlateEyes(Cars(), finder, Reader(not_plate=0.8))
     (seen,) = look(read_labels(labels, "plate"), eyes.crops, lambda done: None)
     assert [one.text for one in seen.objects] == ["40A123BC", "01123ABC"]
     assert seen.objects[0].xyxy_px == (20, 40, 60, 50)

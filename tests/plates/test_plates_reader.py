@@ -165,7 +165,7 @@ def test_read_what_is_no_plate_says_so():
 
 
 @pytest.mark.parametrize(("country", "inferences"), [("UZ", 5), ("-", 1)])
-def test_read_with_glances_takes_their_mean_unless_it_is_no_plate(country, inferences):
+def test_read_with_glances_takes_their_mean_unless_it_is_surely_no_plate(country, inferences):
     picture, corners = RgbPicture(scene(641, 481)), QUADS["tilted"] / (641, 481)
     texts = iter(["81A123BC", *["01A123BC"] * 4])
     model = FakeModel(
@@ -182,6 +182,13 @@ def test_read_with_glances_takes_their_mean_unless_it_is_no_plate(country, infer
     if country == "UZ":  # four of five: not as sure as one that was never contradicted
         apart = view.char_logp[0, SYMBOLS.index("0")] - view.char_logp[0, SYMBOLS.index("8")]
         assert apart == pytest.approx(0.6 * 12 / 1.25, rel=1e-3)
+
+
+def test_view_agrees_where_the_finder_is_surer_than_the_reader_that_it_is_none():
+    view = reader("01A123BC", "UZ").read(RgbPicture(scene(641, 481)), QUADS["small"] / (641, 481))
+    doubtful = replace(view, not_plate=0.6)
+    assert doubtful.agrees(0.7)
+    assert not doubtful.agrees(0.5)
 
 
 def test_view_shows_no_characters_when_it_is_printed():
