@@ -25,7 +25,7 @@ from agent.errors import ModelError, UpdateError
 from agent.health import not_now
 from agent.infer.model import Model, open_model
 from agent.infer.package import load_package
-from agent.ota import hold
+from agent.ota import hold, looks
 from agent.ota.box_models import BoxModels
 from agent.ota.figures import Tally, compared, verdict
 from agent.ota.fragments import Fragments
@@ -209,7 +209,8 @@ class Proving:
     def report(self) -> dict[str, dict[str, object]]:
         """What `about` and `health` say of updates."""
         try:
-            return {**self._models.report(), **self._fragments.report()}
+            look = looks.report(self._models.ota, self._now_ms())
+            return {**self._models.report(), **self._fragments.report(), **look}
         except UpdateError:
             return {}
 

@@ -16,6 +16,8 @@ from agent.errors import UpdateError, UsageError
 from agent.ota.verbs import verb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.config.model import Config
     from agent.ota.apply import Outcome
     from agent.ota.box_models import BoxModels
@@ -150,13 +152,16 @@ def _apply(args: argparse.Namespace) -> int:
             channel=config.models.channel,
         )
         update = Update(models, client, me, not_now=not_now, again=args.again, at_once=args.now)
+        lists: list[str] = []
         try:
-            outcomes = update.run()
-            lists, trouble = _hotlists(client, config, args.state)
-            more, trouble = _settings(client, config, args, trouble)
-            outcomes += more
+            outcomes, troubles = _in_turn(
+                update.run,
+                lambda: _hotlists(client, config, args.state, lists),
+                lambda: _settings(client, config, args),
+            )
         finally:
             _note_spent(models, client.package_bytes)
+        _note_look(models, troubles, client)
         if client.clock_is_behind:
             print("mahalla ota: this box's clock is behind the repository's", file=sys.stderr)
     verdicts = {
@@ -170,38 +175,59 @@ def _apply(args: argparse.Namespace) -> int:
         print(f"{each.model} {each.version}  {verdicts[each.state]}: {each.why}")
     for name in lists:
         print(f"hotlist {name}  new; the agent judges it within a minute")
-    if not outcomes and not lists:
+    if not outcomes and not lists and not troubles:
         print("nothing new for this box")
-    if trouble:
-        print(f"mahalla ota: {trouble}", file=sys.stderr)
-    return 1 if trouble or any(each.state == "refused" for each in outcomes) else 0
+    for text in dict.fromkeys(map(str, troubles)):
+        print(f"mahalla ota: {text}", file=sys.stderr)
+    return 1 if troubles or any(each.state == "refused" for each in outcomes) else 0
 
 
-def _hotlists(client: Client, config: Config, state: Path) -> tuple[list[str], str]:
-    """Lists that are new, and what went wrong: models do not wait for them."""
+def _in_turn(
+    *works: Callable[[], list[Outcome]],
+) -> tuple[list[Outcome], list[UpdateError]]:
+    """What came of each, and what went wrong: what one role has wrong stops none of the others."""
+    from agent.ota.looks import UNREACHABLE
+
+    outcomes: list[Outcome] = []
+    troubles: list[UpdateError] = []
+    for work in works:
+        try:
+            outcomes += work()
+        except UpdateError as error:
+            troubles.append(error)
+            if error.why == UNREACHABLE:  # the others would wait for the same line
+                break
+    return outcomes, troubles
+
+
+def _hotlists(client: Client, config: Config, state: Path, new: list[str]) -> list[Outcome]:
     from agent.ota.hotlists import fetch
 
-    try:
-        return fetch(client, config.hotlists, state), ""
-    except UpdateError as error:
-        return [], f"hotlists: {error}"
+    new += fetch(client, config.hotlists, state)
+    return []
 
 
-def _settings(
-    client: Client, config: Config, args: argparse.Namespace, trouble: str
-) -> tuple[list[Outcome], str]:
-    """What came for this box's configuration; models and lists do not wait for it."""
+def _settings(client: Client, config: Config, args: argparse.Namespace) -> list[Outcome]:
+    """What came for this box's configuration."""
     from agent.ota.fragments import Fragments
     from agent.ota.settings import fetch_certificate, fetch_fragment
 
     fragments, now_ms = Fragments(args.state), round(client.now_s * 1000)
+    return [
+        *fetch_certificate(client, config, args.state, fragments, now_ms),
+        *fetch_fragment(client, args.config, config, fragments, now_ms, again=args.again),
+    ]
+
+
+def _note_look(models: BoxModels, troubles: list[UpdateError], client: Client) -> None:
+    """For the agent to tell: a box that cannot update would look like one with nothing new."""
+    from agent.ota import looks
+
+    why = troubles[0].why if troubles else None
     try:
-        return [
-            *fetch_certificate(client, config, args.state, fragments, now_ms),
-            *fetch_fragment(client, args.config, config, fragments, now_ms, again=args.again),
-        ], trouble
-    except UpdateError as error:
-        return [], trouble or f"configuration: {error}"
+        looks.note(models.ota, why, round(client.now_s * 1000))
+    except OSError as error:
+        raise UpdateError(f"{error.filename}: {error.strerror}", why="disk") from error
 
 
 def _rollback(args: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from agent.errors import UpdateError
 from agent.ota.fetching import OverBudgetError
 from agent.ota.floors import Floors
+from agent.ota.looks import UNREACHABLE
 from agent.ota.release import HALTS, RELEASES, Release, from_json, halts_from_json
 from agent.timekeeper import BUILT_UTC_MS
 
@@ -94,7 +95,7 @@ class Client:
         """What is released; UpdateError where nothing is."""
         content = self.document(RELEASES)
         if content is None:
-            raise UpdateError("the repository has released nothing")
+            raise UpdateError("the repository has released nothing", why="empty")
         return from_json(content)
 
     def halts(self) -> dict[int, str]:
@@ -187,14 +188,17 @@ class Client:
             day = f"{datetime.fromtimestamp(self._told_s, tz=timezone.utc):%Y-%m-%d}"
             raise UpdateError(
                 f"{error}: it was not renewed, or somebody holds it back, or the clock is wrong "
-                f"(this box takes it for {day}); the models stay"
+                f"(this box takes it for {day}); the models stay",
+                why="expired",
             ) from error
         except RepositoryError as error:
-            raise UpdateError(f"the repository does not verify: {error}") from error
+            text = f"the repository does not verify: {error}"
+            raise UpdateError(text, why="does-not-verify") from error
         except OverBudgetError as error:
             raise UpdateError(f"{error}; it goes on another day", why="budget") from error
         except DownloadError as error:
-            raise UpdateError(f"cannot be read: {error}; the models stay") from error
+            text = f"cannot be read: {error}; the models stay"
+            raise UpdateError(text, why=UNREACHABLE) from error
         except OSError as error:
             raise UpdateError(f"{error.filename}: {error.strerror}; the models stay") from error
         finally:
