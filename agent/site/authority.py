@@ -153,6 +153,14 @@ class Authority:
             self._sign_revoked([*present, *entries])
         return fresh
 
+    def last_revoked(self, name: str) -> datetime | None:
+        """When a certificate of `name` was last revoked; None where none was."""
+        serials = set(self.serials(name))
+        days = [
+            entry.revocation_date_utc for entry in self._revoked() if entry.serial_number in serials
+        ]
+        return max(days, default=None)
+
     def is_revoked(self, serial: int) -> bool:
         return self._revoked().get_revoked_certificate_by_serial_number(serial) is not None
 

@@ -64,9 +64,9 @@ def _city(site: Site, certified: list[str], authority: Authority, folder: Path) 
     _write(folder / "crl" / crl_file_name(authority.certificate.subject), authority.crl_pem)
     accounts = [grant.account for grant in grants]
     _write(folder / "accounts", _lines(accounts))
-    names = site.names().values()
-    gone = [name for name in names if any(map(authority.is_revoked, authority.serials(name)))]
-    _write(folder / "revoked", _lines(gone))
+    gone = {name: authority.last_revoked(name) for name in site.names().values()}
+    latest_first = sorted(((at, name) for name, at in gone.items() if at), reverse=True)
+    _write(folder / "revoked", _lines(name for _, name in latest_first))
 
 
 def _lines(words: Iterable[str]) -> bytes:

@@ -33,7 +33,6 @@ number() { # of a list of the revoked: it only grows
 }
 
 mkdir -p "$etc/crl"
-fresh=
 for list in "$from"/crl/*; do
     to=$etc/crl/$(basename "$list")
     cmp -s "$list" "$to" && continue
@@ -41,19 +40,23 @@ for list in "$from"/crl/*; do
     [ "$new" -ge "${old:-0}" ] || fail "$list is older than the list that is here; build anew"
     install -m 0644 "$list" "$to.part"
     mv -f "$to.part" "$to"
-    fresh=1
 done
 
 [ -z "$list_only" ] || exit 0
+
+# What is connected already was let in by the list before; the latest revoked come first. Written
+# down once it is done, a mahalla each: all of them share one list.
+present=$(cat "$from"/crl/* "$from/revoked" | sha256sum)
+if [ "$present" != "$(cat "$etc/revoked.$site" 2>/dev/null)" ]; then
+    while read -r account; do
+        rabbitmqctl -q close_all_user_connections "$account" "a certificate was revoked" </dev/null
+    done <"$from/revoked"
+    echo "$present" >"$etc/revoked.$site"
+fi
+
 rabbitmqctl -q import_definitions "$from/definitions.json" >/dev/null
 for account in $(rabbitmqctl -q list_users --no-table-headers | cut -f1 | grep "^${site}_" || true); do
     grep -qxF "$account" "$from/accounts" || rabbitmqctl -q delete_user "$account"
 done
 
-# The whole folder is read at each handshake; what is connected already has to be ended.
-if [ -n "$fresh" ]; then
-    while read -r account; do
-        rabbitmqctl -q close_all_user_connections "$account" "a certificate was revoked"
-    done <"$from/revoked"
-fi
 echo "$site: $(wc -l <"$from/accounts") boxes may come, $(wc -l <"$from/revoked") have had a certificate revoked"

@@ -29,7 +29,7 @@ from mahalla import Mahalla, Office
 from peer import Peer
 
 TOPIC = "sm/1/alpomish/bazaar/e/gate/vehicle/count"
-WINDOW = 400
+WINDOW = 100
 
 
 def body(number: int) -> str:
@@ -69,13 +69,22 @@ def week(mahalla: Mahalla, office: Office, count: int) -> None:
     """Publish to a recorder that is away; kill the broker; have the recorder fetch it."""
     with Recorder(mahalla, office):
         pass
-    with Peer(office.port, mahalla.context("bazaar")) as box:
+    box = Peer(office.port, mahalla.context("bazaar"))
+    box._client.max_inflight_messages_set(WINDOW)
+    done = 0
+
+    def acknowledged(*_: object) -> None:
+        nonlocal done
+        done += 1
+
+    box._client.on_publish = acknowledged
+    with box:
         assert box.connected.wait(10)
         for number in range(count):
             box._client.publish(TOPIC, body(number), qos=1)
-            while number - len(box.acks) > WINDOW:
+            while number - done > WINDOW:
                 time.sleep(0.002)
-        wait_until(lambda: len(box.acks) >= count, 60, "all acknowledged")
+        wait_until(lambda: done >= count, 60, "all acknowledged")
     status = Path(f"/proc/{office._process.pid}/status").read_text()
     memory_mb = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
     began = time.monotonic()
