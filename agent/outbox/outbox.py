@@ -57,6 +57,8 @@ _OLDEST_FIRST = _PENDING.format(order="ASC")
 _WRITE_LATEST_MS = 60_000
 _WRITE_MOST = 256
 
+_EVER_MS = 1 << 62
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledged:
@@ -104,6 +106,7 @@ class Outbox:
         self._wreck: Iterator[bytes | None] | None = None  # what is left in the file set aside
         self._saved: list[bytes | None] = []
         self._ages = Ages()
+        self._dated_ms = _EVER_MS  # the clock then; a later one has gone back since
         self._streams: dict[str, str] = {}
         self._unheard: set[tuple[str, str, str]] = set()  # broker, camera, kind
         self._acknowledged: dict[tuple[str, int], Acknowledged] = {}  # not written down yet
@@ -318,12 +321,15 @@ class Outbox:
         return next((ms for sq, ms in rows if (broker, sq) not in self._acknowledged), 0)
 
     def tidy(self) -> None:
-        """Let go of what has outlived `keep_s` and `max_age_s`; call it each minute or so."""
+        """Let go of what has outlived `keep_s` and `max_age_s`; call it each hour or so."""
         now = self._clock.now()
         if not now.synced:
             return  # no age is known
         with self._transaction(durable=False) as db:
             room.date(db, now)
+            if now.utc_ms < self._dated_ms:
+                room.date_back(db, now)
+            self._dated_ms = now.utc_ms
             age_ms = self._ages.now_ms(db, now)
             room.forget_settled(db, age_ms - round(self._config.keep_s * 1000))
             room.expire(db, age_ms - round(self._config.max_age_s * 1000))

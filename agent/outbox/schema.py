@@ -16,7 +16,7 @@ VERSION = 1
 
 # A commit writes whole pages, of each table and index that it touches: small ones. A log that is
 # folded into the file less often takes along what was written twice.
-_PAGE_BYTES = 1024
+_PAGE_BYTES = 512
 _LOG_BYTES = 16_000_000
 
 
@@ -51,7 +51,7 @@ CREATE TABLE message (
     stored_ms INTEGER NOT NULL,
     UNIQUE (message_id, n)
 );
-CREATE INDEX message_age ON message (stored_ms);
+CREATE INDEX message_undated ON message (id) WHERE stored_ms = 0;
 CREATE TABLE unfinished (
     message_id TEXT PRIMARY KEY,
     n INTEGER NOT NULL,

@@ -35,7 +35,7 @@ class OutboxWriter:
         store: Store,
         *,
         wait_s: Mapping[Priority, float] = WAIT_S,
-        tidy_every_s: float = 600.0,
+        tidy_every_s: float = 3600.0,
         room: int = 4096,
         progress: Callable[[], None] = lambda: None,
         stored: Callable[[], None] = lambda: None,

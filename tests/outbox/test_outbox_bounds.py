@@ -130,3 +130,33 @@ def test_row_whose_body_is_gone_can_still_be_settled(make, clock):
     outbox.tidy()
     outbox.done(rows)  # its acknowledgement came late
     assert outbox.counts("office").rows == 0
+
+
+def test_row_stored_by_a_clock_far_ahead_ages_from_the_day_it_is_mended(tmp_path):
+    ahead = ManualClock(utc_ms=4_000_000_000_000)
+    config = OutboxConfig(max_age_s=HOUR_S)
+    outbox = Outbox(tmp_path / "outbox.db", {"office": lambda _: True}, config, ahead)
+    outbox.put([letter(1)])
+    outbox.tidy()
+    ahead._utc0_ms = 1_764_000_000_000  # the time server is back, in the same run
+    outbox.tidy()
+    assert len(outbox.pending("office", 9)) == 1
+    ahead.advance(HOUR_S + 1)
+    outbox.tidy()
+    assert outbox.pending("office", 9) == []
+    outbox.close()
+
+
+def test_row_settled_before_the_clock_was_set_is_kept_from_then_on(tmp_path):
+    clock = ManualClock(utc_ms=1_000, synced=False)
+    config = OutboxConfig(keep_s=HOUR_S)
+    outbox = Outbox(tmp_path / "outbox.db", {"office": lambda _: True}, config, clock)
+    outbox.put([letter(1), letter(2)])
+    outbox.done(outbox.pending("office", 1))
+    outbox.put([letter(3)])  # which writes that down
+    clock._utc0_ms, clock._synced = 1_764_000_000_000, True
+    outbox.tidy()
+    outbox.tidy()
+    st = outbox.pending("office", 1)[0].st
+    assert outbox.send_again("office", st, 1, 1) == 1
+    outbox.close()

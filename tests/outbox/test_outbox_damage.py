@@ -143,10 +143,10 @@ def test_damage_met_while_running_begins_a_new_stream(path):
     outbox.put([letter(i, pad=300) for i in range(400)])
     old = outbox.pending("office", 1)[0]
     outbox.close()
-    page = path.read_bytes().index(b'"number":300') // 4096
+    page = path.read_bytes().index(b'"number":300') // 512
     with path.open("r+b") as file:  # a page of bodies, which opening does not read
-        file.seek(page * 4096)
-        file.write(random.Random(2).randbytes(4096))
+        file.seek(page * 512)
+        file.write(random.Random(2).randbytes(512))
     outbox = open_at(path)
     with pytest.raises(StoreError, match="set aside"):
         while True:

@@ -133,7 +133,7 @@ def test_disk_that_takes_no_more_costs_nothing_once_it_has_room_again(tmp_path):
     )
     camera = f"{{role: traffic, source: synthetic:street, lines: {{{lines}}}}}"
     with Agent(tmp_path, agent_yaml({"drawn": camera}, NOWHERE)) as agent:
-        agent.largest_file_bytes = 40_000
+        agent.largest_file_bytes = 24_000
         agent.start()
         wait_until(lambda: "messages wait in memory" in agent.log(), 15, "the disk is full")
         beats = len(agent.systemd.times("WATCHDOG=1"))
