@@ -81,7 +81,8 @@ _QUEUE = _object(
 
 _OTA = {
     "type": "object",
-    "description": "by model, what came or should come over the air",
+    "description": "by model, what came or should come over the air; under `config` the fragment"
+    " of the configuration, under `repository` why nothing can come",
     "additionalProperties": _object(
         ("v", "n", "state"),
         v={"type": "string", "description": "version"},
