@@ -6,7 +6,7 @@ The load is a mahalla with 26 cameras on one box: each tells one count a minute 
 or some crossings an hour, and fifty times a day there is a hit. All goes to the office, hits to
 the city too. Rows are acknowledged at once and kept for a part of the run, so that the half that is
 counted deletes as much as it stores. Bytes are `write_bytes` of /proc/self/io: what this process
-has made the kernel write to the disk (so FOLDER must be on one, not on a tmpfs); each put is synced,
+has made the kernel write to the disk (FOLDER must be on one, not on a tmpfs); each put is synced,
 so nothing is saved by the hours passing quickly. Not in it: the file system's own journal.
 """
 
