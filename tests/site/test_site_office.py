@@ -2,6 +2,8 @@
 
 import json
 import signal
+import socket
+import ssl
 import subprocess
 
 import pytest
@@ -158,6 +160,33 @@ def test_revoked_box_is_shut_out_at_once_and_another_takes_its_place(own):
                 wait_until(lambda: thief.lost > 4, what="it still tries")
                 assert not thief.connected.is_set()
                 assert fresh.lost == 0
+
+
+def answered(port, context, session=None):
+    """The first byte of the answer to a CONNECT over a TLS session, and the session, to resume."""
+    name = b"alpomish_north-gate"
+    connect = b"\x00\x04MQTT\x05\x02\x00\x3c\x00" + len(name).to_bytes(2, "big") + name
+    with (
+        socket.create_connection(("localhost", port)) as plain,
+        context.wrap_socket(plain, server_hostname="localhost", session=session) as door,
+    ):
+        door.sendall(bytes([0x10, len(connect)]) + connect)
+        return door.recv(100)[:1], door.session, door.session_reused
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_revoked_box_does_not_come_back_by_a_tls_session_of_before(own, version):
+    """OpenSSL asks for no certificate where a session is resumed; a new list alone would not do."""
+    with Office(own) as broker:
+        context = own.context("north-gate")
+        context.minimum_version = context.maximum_version = version
+        _, session, _ = answered(broker.port, context)
+        answer, session, resumed = answered(broker.port, context, session)
+        assert (answer, resumed) == (b"\x20", True)
+        assert own.do("revoke", "north-gate") == 0
+        assert broker.apply() == "restart"
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            answered(broker.port, context, session)
 
 
 def test_list_of_the_revoked_that_is_older_is_refused(own):
