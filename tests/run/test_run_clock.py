@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from brokers import Certificates, Mosquitto, wait_until
-from daemon import BOX, SITE, Agent, agent_yaml
+from brokers import wait_until
+from daemon import Agent, agent_yaml
+from mahalla import Mahalla, Office
 from post import office
 from samples import DRAWN
 
 from agent.office.subscription import Subscription
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 YEAR_2000_MS = 946_684_800_000
 WAITING = "SELECT body FROM message m JOIN delivery d ON d.message = m.id WHERE d.state < 3"
 
@@ -49,13 +48,13 @@ class FakeClock:
 
 
 class Ear:
-    """What comes to the office over TLS. A context."""
+    """What comes to the office by the people's door. A context."""
 
-    def __init__(self, broker: Mosquitto, certificates: Certificates) -> None:
-        cert, key = certificates.issue("auditor")
-        entry = office(broker.tls_url, ca=certificates.ca, cert=cert, key=key)
+    def __init__(self, broker: Office, mahalla: Mahalla) -> None:
+        entry = office(f"mqtts://localhost:{broker.people_port}", ca=mahalla.ca)
         self.bodies: list[dict] = []
-        self._subscription = Subscription(entry, "sm/1/+/+/e/#", self._hear, None)
+        login = mahalla.login_file("auditor")
+        self._subscription = Subscription(entry, "sm/1/+/+/e/#", self._hear, login)
 
     def _hear(self, payload: bytes) -> None:
         self.bodies.append(json.loads(payload))
@@ -82,14 +81,14 @@ class Ear:
 
 
 def test_box_in_1970_delivers_over_tls_and_corrects_once_its_clock_is_set(tmp_path):
-    certificates = Certificates(tmp_path / "pki", since=LONG_AGO)
-    cert, key = certificates.issue(f"{SITE}_{BOX}")
-    broker = Mosquitto(tmp_path, tls=certificates.mosquitto_settings())
+    (tmp_path / "site").mkdir()
+    mahalla = Mahalla(tmp_path / "site")
+    mahalla.build()
+    broker = Office(mahalla)
     clock = FakeClock(tmp_path, 86_400 - time.time())
-    entry = f"{{url: {broker.tls_url}, ca: {certificates.ca}, cert: {cert}, key: {key}}}"
-    text = agent_yaml({"drawn": DRAWN}, "X").replace("{url: X}", entry)
+    text = agent_yaml({"drawn": DRAWN}, "X").replace("{url: X}", mahalla.entry(broker.port))
     began_ms = time.time() * 1000
-    with broker, Ear(broker, certificates) as ear, Agent(tmp_path, text, clock.environment) as box:
+    with broker, Ear(broker, mahalla) as ear, Agent(tmp_path, text, clock.environment) as box:
         box.start()
         early = ear.wait_for("te", "bo", "mo", k="vehicle.line", tq="est")
         assert early["t"] < YEAR_2000_MS

@@ -174,12 +174,9 @@ max_inflight_count = 100
 class Certificates:
     """A certificate authority of one test run, and what it has signed; elliptic keys, quick."""
 
-    def __init__(
-        self, folder: Path, name: str = "test ca", *, since: datetime | None = None
-    ) -> None:
+    def __init__(self, folder: Path, name: str = "test ca") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._since = since
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
@@ -234,7 +231,7 @@ class Certificates:
             .issuer_name(self._name)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(self._since or now - timedelta(days=60))
+            .not_valid_before(now - timedelta(days=60))
             .not_valid_after(now + timedelta(days=days))
         )
 
