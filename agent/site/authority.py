@@ -108,9 +108,11 @@ class Authority:
         return [each.serial_number for each in self.issued(name)]
 
     def current(self, name: str) -> x509.Certificate | None:
-        """The newest certificate of `name`, unless it is revoked."""
-        issued = self.issued(name)
-        return issued[-1] if issued and not self.is_revoked(issued[-1].serial_number) else None
+        """The newest certificate of `name` that is not revoked."""
+        newest_first = reversed(self.issued(name))
+        return next(
+            (each for each in newest_first if not self.is_revoked(each.serial_number)), None
+        )
 
     def issue(
         self,

@@ -95,6 +95,14 @@ def test_request_made_twice_is_for_the_same_key(mahalla, capsys):
     assert len(set(prints)) == 1
 
 
+def test_request_for_a_user_who_is_not_here_leaves_no_key(mahalla, capsys):
+    key = mahalla.folder / "box.key"
+    words = ("--site", "alpomish", "--box", "north-gate", "--key", key, "--out", mahalla.requests)
+    assert mahalla.site("request", *words, "--user", "nobody-of-this-name") == 1
+    assert "install the agent first" in capsys.readouterr().err
+    assert not list(mahalla.folder.glob("box.key*"))
+
+
 def test_box_without_a_request_is_named_and_has_no_rights(mahalla, capsys):
     mahalla.build("north-gate")
     assert "alpomish_bazaar: no request yet" in capsys.readouterr().out
