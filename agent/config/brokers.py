@@ -170,7 +170,7 @@ def _check_broker(broker: Place) -> None:
         if text in COMMANDS and text not in OBEYED:
             place.warn(f"{text} is not active in this version")
     if said.get("encoding") == ["cbor"]:
-        broker.children()["encoding"].warn("cbor is not active in this version", "json is sent")
+        broker.children()["encoding"].warn("mahalla audit reads JSON only", "json")
 
 
 BROKER = Table(

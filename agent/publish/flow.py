@@ -12,7 +12,7 @@ from agent.clock import Clock
 from agent.config.model import BrokerConfig
 from agent.errors import StoreError
 from agent.publish.connection import Connection, HangUpError
-from agent.publish.wire import enveloped, event_topic
+from agent.publish.wire import event_topic, payload
 from agent.records import Delivery
 
 _log = logging.getLogger(__name__)
@@ -236,7 +236,7 @@ class Flow:
     def _send(self, delivery: Delivery) -> None:
         camera, kind = delivery.camera, delivery.kind
         topic = event_topic(self._broker, self._site, self._box, camera, kind)
-        body = enveloped(delivery.st, delivery.sq, delivery.body)
+        body = payload(self._broker, delivery.st, delivery.sq, delivery.body)
         if not self._connection.fits(topic, body):
             self._set_aside(delivery, "oversize")
             return

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from agent.config.model import BrokerConfig
 from agent.kinds import FORMAT_VERSION
+from agent.publish import cbor
 from agent.topics import ROOT
 
 
@@ -46,6 +49,12 @@ def reply_topic(site: str, box: str, channel: str) -> str:
 
 def _root(site: str, box: str) -> str:
     return ROOT.format(site=site, box=box)
+
+
+def payload(broker: BrokerConfig, st: str, sq: int, body: bytes) -> bytes:
+    """The event as it goes to `broker`."""
+    text = enveloped(st, sq, body)
+    return cbor.encode(json.loads(text)) if broker.encoding == "cbor" else text
 
 
 def enveloped(st: str, sq: int, body: bytes) -> bytes:

@@ -3,8 +3,7 @@
     .venv/bin/python tests/bench/bench_link.py              (--rows 5000 --rounds 5)
 
 Wire bytes are the kernel's own count for each connection (TCP_INFO), both ways, with TLS and with
-52 bytes of headers a segment; Ethernet's own are not in it. CBOR is compared where cbor2 is
-installed (`pip install cbor2`): no box needs it.
+52 bytes of headers a segment; Ethernet's own are not in it.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ from agent.config.model import BrokerConfig, OutboxConfig
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import OutboxWriter
 from agent.privacy.privacy import Privacy
+from agent.publish import cbor
 from agent.publish.flow import Patience
 from agent.publish.wire import enveloped, event_topic
 from agent.records import (
@@ -214,11 +214,7 @@ def sizes() -> None:
 
 
 def _cbor(bodies: list[bytes]) -> str:
-    try:
-        import cbor2
-    except ImportError:
-        return " (no cbor2 here)"
-    packed = sum(len(cbor2.dumps(json.loads(body), canonical=True)) for body in bodies)
+    packed = sum(len(cbor.encode(json.loads(body))) for body in bodies)
     return f", {packed} of CBOR (x {packed / sum(map(len, bodies)):.2f})"
 
 

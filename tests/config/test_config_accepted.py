@@ -266,7 +266,7 @@ def test_zones_are_a_warning_where_no_plates_are_read(
 
 def test_cbor_is_a_warning(accept: Accept) -> None:
     _, warnings = accept(broker="{url: mqtt://localhost, encoding: cbor}")
-    assert warnings == ["brokers.office.encoding: cbor is not active in this version"]
+    assert warnings == ["brokers.office.encoding: mahalla audit reads JSON only"]
 
 
 def test_pseudonym_with_a_legal_ground_is_accepted(accept: Accept) -> None:
