@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
+from agent.allocator import give_back
 from agent.budget import HEALTH_S, Budget, Saving, Sink, Sparing
 from agent.capture.capture import Capture
 from agent.clock import Clock, SystemClock, boot_id
@@ -348,7 +349,7 @@ class Box:
         """Do what is due.
 
         Look at the clock and the disk; each minute look at the hotlists, say the vital signs and
-        what will never come; at the start, daily and with new hotlists say what the box is.
+        what will never come, give memory back; at the start, daily and with new hotlists say what the box is.
         """
         now_s = time.monotonic()
         self._look_at_clock()
@@ -361,6 +362,7 @@ class Box:
             self._album.tidy(self._clock.now().mono_ns)
         if now_s >= self._losses_due_s:
             self._losses_due_s = now_s + _LOSSES_EVERY_S
+            give_back()
             self._tell_losses()
         if now_s >= self._hotlists_due_s:
             self.look_at_hotlists()

@@ -45,9 +45,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 after SIGTERM, 78 when the configuration is wrong."""
+    from agent.allocator import be_frugal
     from agent.config.load import load
     from agent.config.problems import InvalidConfig
 
+    be_frugal()
     _log_to_stderr()
     try:
         config = load(args.config)
