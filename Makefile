@@ -41,6 +41,7 @@ bench: setup ## speed, memory, start-up, card, line, cameras at rest, missed pas
 	$(BIN)/python tests/bench/bench.py $(ARGS)
 	$(BIN)/python tests/bench/bench_outbox.py
 	$(BIN)/python tests/bench/bench_link.py
+	$(BIN)/python tests/bench/bench_memory.py
 	$(BIN)/python tests/bench/bench_gate.py
 	$(BIN)/python tests/bench/bench_busy.py
 

@@ -349,7 +349,8 @@ class Box:
         """Do what is due.
 
         Look at the clock and the disk; each minute look at the hotlists, say the vital signs and
-        what will never come, give memory back; at the start, daily and with new hotlists say what the box is.
+        what will never come, give memory back; at the start, daily and with new hotlists say what
+        the box is.
         """
         now_s = time.monotonic()
         self._look_at_clock()
