@@ -23,7 +23,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def given(file: Path | None, of: Path, *, twice: bool = False) -> str:
+def given(file: Path | None, of: Path | str, *, twice: bool = False) -> str:
     """The first line of `file`, or what is typed; `twice` for a new one."""
     if file is not None:
         try:

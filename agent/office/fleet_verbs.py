@@ -25,7 +25,7 @@ from agent.ota.verbs import lines, verb
 from agent.topics import ROOT
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import CryptoSigner
+    from securesystemslib.signer import Signer
 
     from agent.office.fleet import Fleet, Row
     from agent.ota.repository import Repository
@@ -123,7 +123,7 @@ def _watch(args: argparse.Namespace) -> int:
 
 def _halt_failed(
     repo: Repository,
-    keys: Sequence[CryptoSigner],
+    keys: Sequence[Signer],
     fleet: Fleet,
     boxes: list[str],
     lock: threading.Lock,

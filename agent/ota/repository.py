@@ -19,7 +19,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.signer import Signer, SSlibKey
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import (
     DelegatedRole,
@@ -105,7 +105,7 @@ class Repository:
         """What goes to every box: the root that it trusts first."""
         return self._metadata / "1.root.json"
 
-    def create(self, keys: Keys, signers: Sequence[CryptoSigner]) -> None:
+    def create(self, keys: Keys, signers: Sequence[Signer]) -> None:
         """Begin: root and targets, signed by root keys."""
         if self._metadata.exists():
             raise UpdateError(f"{self._metadata}: is there already; a repository begins once")
@@ -137,7 +137,7 @@ class Repository:
         self._root_and_targets(root, targets, None, signers)
 
     def rotate(
-        self, role: str, new: SSlibKey, instead: SSlibKey | None, signers: Sequence[CryptoSigner]
+        self, role: str, new: SSlibKey, instead: SSlibKey | None, signers: Sequence[Signer]
     ) -> list[str]:
         """Another key for a role: `new` joins, or takes the place of `instead`; what was written.
 
@@ -249,7 +249,7 @@ class Repository:
         """Paths of what is drafted beside releases."""
         return [path for path in self._drafts() if not path.startswith("models/")]
 
-    def publish(self, signers: Sequence[CryptoSigner]) -> list[str]:
+    def publish(self, signers: Sequence[Signer]) -> list[str]:
         """Sign and put out what is drafted, and renew what these keys may; what was written."""
         given = _keyids(signers)
         due = [
@@ -261,11 +261,11 @@ class Repository:
         ]
         return self._put_out(due, due, signers)
 
-    def publish_halts(self, signers: Sequence[CryptoSigner]) -> list[str]:
+    def publish_halts(self, signers: Sequence[Signer]) -> list[str]:
         """Halts alone, whatever else is drafted: they cannot wait for other keys."""
         return self._put_out(["halts"], ["halts"], signers)
 
-    def renew(self, signers: Sequence[CryptoSigner]) -> list[str]:
+    def renew(self, signers: Sequence[Signer]) -> list[str]:
         """Sign anew what these keys may, without drafts, for another while; what was written."""
         given, written = _keyids(signers), []
         root, targets = self._offline()
@@ -281,7 +281,7 @@ class Repository:
         return written + self._put_out(due, [], signers)
 
     def _put_out(
-        self, roles: Sequence[str], drafted: Sequence[str], signers: Sequence[CryptoSigner]
+        self, roles: Sequence[str], drafted: Sequence[str], signers: Sequence[Signer]
     ) -> list[str]:
         """Sign these roles, some with what is drafted, and what leads to them.
 
@@ -343,7 +343,7 @@ class Repository:
         return root.signed, targets.signed
 
     def _root_and_targets(
-        self, root: Root, targets: Targets, old: Root | None, signers: Sequence[CryptoSigner]
+        self, root: Root, targets: Targets, old: Root | None, signers: Sequence[Signer]
     ) -> list[str]:
         """The next version of both, checked as a box would, before anything is written."""
         if old is not None:
@@ -359,7 +359,7 @@ class Repository:
         return [f"root {root.version}", f"targets {targets.version}"]
 
     def _snapshot_and_timestamp(
-        self, root: Root, snapshot: Snapshot, signers: Sequence[CryptoSigner]
+        self, root: Root, snapshot: Snapshot, signers: Sequence[Signer]
     ) -> dict[str, Metadata[Any]]:
         """By file name, in the order in which they have to be written."""
         timestamp, written = Timestamp(), {}
@@ -442,12 +442,15 @@ class Repository:
         folder, _, name = target.path.rpartition("/")
         return self._public / "targets" / folder / f"{target.hashes['sha256']}.{name}"
 
-    def _signed(self, content: Any, signers: Sequence[CryptoSigner]) -> Metadata[Any]:
+    def _signed(self, content: Any, signers: Sequence[Signer]) -> Metadata[Any]:
         """Signed by all; signatures of keys that a role does not know count for nothing."""
         content.unrecognized_fields["issued"] = int(self._now.timestamp())
         metadata: Metadata[Any] = Metadata(content)
-        for signer in signers:
-            metadata.sign(signer, append=True)
+        try:
+            for signer in signers:
+                metadata.sign(signer, append=True)
+        except UnsignedMetadataError as error:  # a token that was pulled out, say
+            raise UpdateError(f"a key does not sign: {error.__cause__!r}; try again") from error
         return metadata
 
     def _trusted(
@@ -488,7 +491,7 @@ class Repository:
         write_whole(self._metadata / name, signed.to_bytes())
 
 
-def _keyids(signers: Sequence[CryptoSigner]) -> set[str]:
+def _keyids(signers: Sequence[Signer]) -> set[str]:
     return {signer.public_key.keyid for signer in signers}
 
 

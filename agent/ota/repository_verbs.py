@@ -14,7 +14,7 @@ from agent.errors import UpdateError, UsageError
 from agent.ota.verbs import content, lines, verb
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import CryptoSigner
+    from securesystemslib.signer import Signer
 
     from agent.ota.release import Ring
     from agent.ota.repository import Repository
@@ -43,6 +43,12 @@ def register(verbs: Verbs) -> None:
 def _register_keys(verbs: Verbs) -> None:
     key = verb(verbs, "key", _key, "make a key pair, the private half encrypted", "--out models")
     key.add_argument("--out", metavar="NAME", type=Path, required=True, help="without ending")
+    key.add_argument(
+        "--token",
+        metavar="hsm[:KEYID][?label=LABEL]",
+        help="the key is on a hardware token (ECDSA P-256; default: key 2, a YubiKey's slot 9c); "
+        "PYKCS11LIB names its PKCS#11 library; the passphrase is its PIN",
+    )
     passphrase.add_argument(key)
     init = verb(
         verbs,
@@ -208,7 +214,7 @@ def opened(args: argparse.Namespace) -> Repository:
     return Repository(args.repository, utc_now())
 
 
-def signers(args: argparse.Namespace) -> list[CryptoSigner]:
+def signers(args: argparse.Namespace) -> list[Signer]:
     """The keys of the arguments, opened."""
     from agent.ota.keys import load_signer
 
@@ -260,10 +266,16 @@ def status_lines(status: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 
 def _key(args: argparse.Namespace) -> int:
-    from agent.ota.keys import write_key
+    from agent.ota.keys import write_key, write_token_key
 
-    private, public = write_key(args.out, passphrase.given(args.passphrase, args.out, twice=True))
-    print(f"{private}  private, encrypted")
+    def secret(*, twice: bool = False) -> str:
+        return passphrase.given(args.passphrase, args.token or args.out, twice=twice)
+
+    if args.token:
+        private, public = write_token_key(args.out, args.token, secret)
+    else:
+        private, public = write_key(args.out, secret(twice=True))
+    print(f"{private}  {'where the token is, no secret' if args.token else 'private, encrypted'}")
     print(f"{public}  for `mahalla ota init`")
     return 0
 
