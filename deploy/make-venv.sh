@@ -17,6 +17,8 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         fail "$python lacks venv; run: sudo apt install python3-venv"
 fi
 
+# The one that is active may be the very one that goes.
+python=$("$python" -c 'import sys; print(sys._base_executable)')
 echo "setting up $folder (once, about a minute)" >&2
 rm -rf "$folder"
 "$python" -m venv "$folder"
