@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from agent import __version__
+from agent.acts import OTA, Acts
 from agent.allocator import give_back
-from agent.budget import HEALTH_S, Budget, Saving, Sink, Sparing
-from agent.capture.capture import Capture
+from agent.budget import HEALTH_S, Budget, Saving, Sparing
+from agent.camera_loop import CameraLoop
 from agent.clock import Clock, SystemClock, boot_id
-from agent.commands import Act, Commands, Outcome, asked_range, seen_number, verdict_of
 from agent.config.disclosure import disclose
 from agent.config.model import BrokerConfig, CameraConfig, Config
 from agent.config.sending import wants
 from agent.errors import StoreError
 from agent.evidence.album import Album
-from agent.feedback import Feedback, Verdict
+from agent.feedback import Feedback
 from agent.health import (
     SLOWED,
     UNDER_VOLTAGE,
@@ -34,25 +33,19 @@ from agent.health import (
 )
 from agent.hotlist.shelf import ARRIVED, News, Shelf
 from agent.kinds import CLOCK, DISK, HOT, LOST, POWER, TAKEN_OVER, WHY_LIMIT_CHARS
-from agent.ota import hold
 from agent.outbox.outbox import Outbox
 from agent.outbox.writer import OutboxWriter
-from agent.pipeline import CameraPipeline, Eyes, Keeping
-from agent.privacy.picture import picture_of
+from agent.pipeline import Eyes, Keeping
 from agent.privacy.privacy import Privacy
 from agent.privacy.pseudonyms import Pseudonyms
-from agent.proving import Beside, Proving
+from agent.proving import Proving
 from agent.publish.publisher import Publisher
 from agent.records import (
     About,
-    CameraHealth,
-    Command,
     Event,
-    Frame,
     Health,
     Loss,
     Message,
-    Moment,
     Phase,
     QueueHealth,
     Status,
@@ -67,13 +60,9 @@ from agent.ulid import UlidMaker
 
 OUTBOX = "outbox.db"
 
-UPDATE_ASKED = "update-asked"
-
 HOTLISTS = "hotlists"
 
 CLOCK_FILE = "clock.json"
-
-OTA = "ota"
 
 UPDATES = f"{OTA}/floors.json"
 
@@ -91,170 +80,11 @@ _REDATE_S = 0.3  # of each second
 _IN_MEMORY_S = 3.0  # what was said before the clock was set is on the disk by then
 _DISK_FREE_PERCENT = 3.0  # with less, the disk is nearly full
 _VERSION_CHARS = 40
-_LOOK_S = 0.25  # without a frame for this long, time alone is told to the rules
-_SILENT_S = 15.0  # a capture that lives gives up a silent camera sooner than this
 # Of the 5 s that a stop may take: cameras end their occurrences, the writer stores them, the
 # publishers drain.
 _CAMERAS_STOP_S = 1.2
 _WRITER_STOP_S = 1.0
 _DRAIN_S = 2.5
-
-
-class CameraLoop:
-    """One camera: its capture fills a mailbox, `run` takes frames from it down to messages."""
-
-    def __init__(
-        self,
-        camera: CameraConfig,
-        *,
-        eyes: Eyes,
-        privacy: Privacy,
-        clock: Clock,
-        pulse: Pulse,
-        sharing: Sharing,
-        plates: PlatePolicy | None = None,
-        beside: Beside | None = None,
-        keeping: Keeping | None = None,
-        counts_s: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self.camera = camera
-        self.latest: Frame | None = None
-        self.detect_ms = 0.0  # of the frame looked at last
-        self.frames = 0
-        self._beats = f"capture {camera.camera_id}", f"camera {camera.camera_id}"
-        self.capture = Capture(camera, clock, progress=lambda: pulse.beat(self._beats[0]))
-        self._eyes = eyes
-        self._privacy = privacy
-        self._clock = clock
-        self._pulse = pulse
-        self._seat = sharing.seat(camera.camera_id)
-        self._plates = plates
-        self._beside = beside
-        self._keeping = keeping
-        self._counts_s = counts_s
-        self._ids = UlidMaker(random.SystemRandom())
-        self._why = "restart"
-        self._awake_s = 0.0
-        self._looks = 0
-        self._asked_s = time.monotonic()
-
-    def loops(self, writer: Sink) -> Iterator[Loop]:
-        """The two threads; what the camera says goes to `writer`."""
-        yield Loop(self._beats[0], self.capture.run, self._pulse)
-        yield Loop(self._beats[1], lambda stop: self._run(stop, writer), self._pulse)
-
-    def look_with(self, eyes: Eyes) -> None:
-        """Other models, from the next frame on."""
-        self._eyes = eyes
-
-    def end_with(self, why: str) -> None:
-        """What is still open when the loop is stopped ends with `why`."""
-        self._why = why
-
-    def close(self) -> None:
-        """Let go of the camera, which wakes the loop that waits for it."""
-        self.capture.close()
-
-    def health(self) -> CameraHealth:
-        """Vital signs; duty and looks are of the time since it was asked for last."""
-        now_s, state = time.monotonic(), self.capture.state
-        awake_s, self._awake_s = state.awake_s - self._awake_s, state.awake_s
-        wall_s, self._asked_s = max(now_s - self._asked_s, 1e-6), now_s
-        looks, self._looks = self._seat.looks - self._looks, self._seat.looks
-        last_ns = state.last_frame_mono_ns
-        return CameraHealth(
-            fps=state.fps,
-            age_s=None if last_ns is None else (self._clock.now().mono_ns - last_ns) / 1e9,
-            drops=self.capture.mailbox.drops,
-            duty=min(1.0, awake_s / wall_s),
-            looks_fps=looks / wall_s,
-            skipped=self._seat.skipped,
-        )
-
-    def _run(self, stop: threading.Event, writer: Sink) -> None:
-        # All state is new with each start: a loop that died of a bug must not die of it again.
-        eyes = self._eyes
-        detectors, motion = eyes.of(self.camera)
-        pipeline = CameraPipeline(
-            self.camera,
-            detectors=detectors,
-            motion=motion,
-            privacy=self._privacy,
-            ids=self._ids,
-            plates=self._plates,
-            watch=eyes.watch(self.camera),
-            on_reading=self._beside.heard_reading if self._beside else lambda reading: None,
-            keeping=self._keeping,
-            counts_s=self._counts_s,
-        )
-        try:
-            self._watch(stop, pipeline, eyes, writer)
-        finally:
-            self._seat.leave()
-            for message in pipeline.close(self._clock.now(), self._why):
-                writer.submit(message)
-
-    def _watch(
-        self, stop: threading.Event, pipeline: CameraPipeline, eyes: Eyes, writer: Sink
-    ) -> None:
-        while not stop.is_set():
-            frame = self.capture.mailbox.take(_LOOK_S)
-            self._pulse.beat(self._beats[1])
-            if eyes is not self._eyes:
-                eyes = self._eyes
-                with_these = (*eyes.of(self.camera), eyes.watch(self.camera))
-                for message in pipeline.look_with(*with_these, self._clock.now()):
-                    writer.submit(message)
-            self.latest = frame or self.latest
-            if frame is None:
-                at = self._clock.now()
-                lost = self._why_lost(at)
-                at = at if lost else self.capture.past(at)
-                messages: Sequence[Message] = pipeline.idle(at, lost=lost)
-                self._seat.rest()
-            elif self._is_due(frame):
-                messages = self._seen(frame, pipeline)
-            else:
-                continue
-            for message in messages:
-                writer.submit(message)
-
-    def _is_due(self, frame: Frame) -> bool:
-        age_s = (self._clock.now().mono_ns - frame.t_mono_ns) / 1e9
-        catches_up = self.capture.attention.after_ns is not None
-        return self._seat.due(
-            frame.t_mono_ns,
-            age_s=0.0 if catches_up else age_s,
-            drops=self.capture.mailbox.drops,
-        )
-
-    def _seen(self, frame: Frame, pipeline: CameraPipeline) -> Sequence[Message]:
-        """One frame, looked at unless nothing moves in it and nothing is followed."""
-        messages = pipeline.still(frame) if frame.still else None
-        if messages is not None:
-            self._seat.rest()
-        else:
-            began_s = time.thread_time()
-            with self._beside.speaking() if self._beside else nullcontext():
-                seen = pipeline.frame(frame, closer=self._seat.share.closer)
-            self._seat.looked(pipeline.need, time.thread_time() - began_s)
-            messages = list(seen.messages)
-            self.frames += 1
-            self.detect_ms = seen.detect_ms
-            if self._beside:
-                self._beside.frame(frame, seen)
-        if pipeline.follows:
-            self.capture.follow()
-        return messages
-
-    def _why_lost(self, at: Moment) -> str | None:
-        """The one word for why no frame comes; None while that means nothing."""
-        state = self.capture.state
-        if not state.connected:
-            return state.why
-        # Still connected by its own account: its thread died of a bug, or hangs.
-        silent_ns = at.mono_ns - (state.last_frame_mono_ns or state.since_mono_ns)
-        return "no-picture" if silent_ns > _SILENT_S * 1e9 else None
 
 
 class Box:
@@ -301,6 +131,17 @@ class Box:
             self.outbox, progress=lambda: self.pulse.beat("outbox"), stored=self._wake_publishers
         )
         self.cameras = {name: self._camera(camera) for name, camera in config.cameras.items()}
+        self._acts = Acts(
+            state,
+            cameras=self.cameras,
+            outbox=self.outbox,
+            album=self._album,
+            feedback=self._feedback,
+            privacy=self._privacy,
+            ids=self._ids,
+            clock=self._clock,
+            audit=lambda why: self.tell("audit", why),
+        )
         self.publishers = {name: self._publisher(broker) for name, broker in config.brokers.items()}
         sink = Sparing(self.writer, self.budget)
         self._camera_loops = [
@@ -311,7 +152,6 @@ class Box:
             Loop(f"publish {name}", publisher.run, self.pulse)
             for name, publisher in self.publishers.items()
         ]
-        self.restart_asked = False
         self._stopped = False
         self._cpu = CpuMeter()
         self._health_due_s = self._about_due_s = self._hotlists_due_s = self._losses_due_s = 0.0
@@ -327,6 +167,11 @@ class Box:
     def eyes(self) -> Eyes:
         """The models that speak for the box now."""
         return self.proving.eyes
+
+    @property
+    def restart_asked(self) -> bool:
+        """Somebody who may has asked for it."""
+        return self._acts.restart_asked
 
     @property
     def restarts(self) -> int:
@@ -574,25 +419,6 @@ class Box:
 
     def _publisher(self, broker: BrokerConfig) -> Publisher:
         name = f"publish {broker.broker_id}"
-        pictures: list[Message] = []
-        acts: dict[str, Act] = {
-            "snapshot": lambda _, request: self._snapshot(request, pictures),
-            "evidence": lambda _, request: self._evidence(request, pictures),
-            "feedback": self._hear_verdict,
-            "resend": self._resend,
-            "restart": self._restart,
-            "update": self._update,
-            "seen": self._seen,
-        }
-        may = {command: acts[command] for command in broker.commands if command in acts}
-        commands = Commands(may, self._clock, self._record)
-
-        def obey(command: Command) -> list[Message]:
-            reply = commands.obey(command)
-            answers = [*pictures, self._privacy.reply(reply)] if reply is not None else []
-            pictures.clear()
-            return answers
-
         return Publisher(
             broker,
             site=self.config.site,
@@ -601,97 +427,17 @@ class Box:
             clock=self._clock,
             status=self._status,
             progress=lambda: self.pulse.beat(name),
-            obey=obey,
+            obey=self._acts.of(broker),
             # Who may ask for updates may delay them.
-            wants=self._hold if "update" in broker.commands else None,
+            wants=self._acts.hold if "update" in broker.commands else None,
             taken_over=lambda: self._tell_taken_over(broker.broker_id),
             spent=self.budget.spend,
             alerts_only=lambda: self.budget.saving is Saving.ALERTS,
             drain_s=_DRAIN_S,
         )
 
-    def _record(self, user: str, command: str, why: str | None) -> None:
-        self.tell("audit", f"{command} for {user}" if why is None else f"no {command} for {user}")
-
     def _tell_taken_over(self, broker: str) -> None:
         self.tell("audit", f"{TAKEN_OVER} at {broker}"[:WHY_LIMIT_CHARS])
-
-    def _resend(self, command: Command, request: Mapping[str, Any]) -> Outcome:
-        asked = asked_range(request)
-        if asked is None:
-            return Outcome(why="bad-range")
-        return _counted(lambda: self.outbox.send_again(command.broker, *asked))
-
-    def _snapshot(self, request: Mapping[str, Any], pictures: list[Message]) -> Outcome:
-        camera, now = self.cameras.get(str(request.get("cam"))), self._clock.now()
-        if camera is None:
-            return Outcome(why="no-camera")
-        frame = camera.latest
-        if frame is None or now.mono_ns - frame.t_mono_ns > _LATEST_S * 1e9:
-            return Outcome(why="no-picture")
-        return self._picture(self._ids(now.utc_ms), picture_of(frame), pictures)
-
-    def _evidence(self, request: Mapping[str, Any], pictures: list[Message]) -> Outcome:
-        event_id = str(request.get("id"))
-        jpeg = self._album.get(event_id) if self._album is not None else None
-        if jpeg is None:
-            return Outcome(why="no-picture")
-        return self._picture(event_id, jpeg, pictures)
-
-    def _picture(self, event_id: str, jpeg: bytes, pictures: list[Message]) -> Outcome:
-        pictures.append(self._privacy.evidence(event_id, jpeg))
-        return Outcome(event_id=event_id)
-
-    def _hear_verdict(self, _command: Command, request: Mapping[str, Any]) -> Outcome:
-        said = verdict_of(request)
-        if said is None:
-            return Outcome(why="bad-verdict")
-        event_id, right = said
-        try:
-            told = self.outbox.told(event_id)
-            if told is None:
-                return Outcome(why="no-event")
-            kind, camera = told
-            at_ms = self._clock.now().utc_ms
-            self._feedback.add(
-                Verdict(event_id=event_id, kind=kind, camera=camera, right=right, at_ms=at_ms)
-            )
-        except StoreError:
-            return Outcome(why="disk")
-        return Outcome(event_id=event_id)
-
-    def _seen(self, command: Command, said: Mapping[str, Any]) -> Outcome:
-        found = seen_number(said)
-        if found is None:
-            return Outcome(why="bad-number")
-        return _counted(lambda: self.outbox.seen(command.broker, *found))
-
-    def _update(self, _command: Command, _request: Mapping[str, Any]) -> Outcome:
-        """The service that fetches waits for this file to change (systemd/mahalla-ota.path)."""
-        try:
-            (self._state / UPDATE_ASKED).write_text(f"{self._clock.now().utc_ms}\n")
-        except OSError:
-            return Outcome(why="disk")
-        return Outcome()
-
-    def _hold(self, body: bytes) -> None:
-        """The office wants updates to wait, or no longer."""
-        folder = self._state / OTA
-        before = hold.load(folder)
-        wanted = hold.asked(body, self._clock.now().utc_ms, before)
-        if wanted is None or wanted == before:
-            return
-        try:
-            hold.save(folder, wanted)
-        except OSError:  # told by the look at the disk; the broker says it again
-            return
-        if wanted.names != before.names:
-            said = " ".join(wanted.names) or "nothing"
-            self.tell("audit", f"hold {said}"[:WHY_LIMIT_CHARS])
-
-    def _restart(self, _command: Command, _request: Mapping[str, Any]) -> Outcome:
-        self.restart_asked = True
-        return Outcome()
 
     def _status(self, up: bool) -> Message:
         return self._privacy.status(Status(up=up, version=__version__, since_ms=self._since_ms))
@@ -732,15 +478,6 @@ def _taker(config: Config, broker: BrokerConfig) -> Callable[[Message], bool]:
         return own and wants(config, broker, message.kind, message.hotlist)
 
     return takes
-
-
-def _counted(act: Callable[[], int | None]) -> Outcome:
-    """Of how many rows the outbox took note; none where the numbers are of another stream."""
-    try:
-        count = act()
-    except StoreError:  # told by the writer
-        return Outcome(why="disk")
-    return Outcome(why="other-stream") if count is None else Outcome(count=count)
 
 
 def _signed_ms(memory: Path) -> int:

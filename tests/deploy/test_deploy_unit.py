@@ -123,7 +123,7 @@ def test_models_run_where_no_memory_may_become_code():
 
 
 def test_update_is_looked_for_each_hour_at_another_moment_and_when_asked():
-    from agent.box import UPDATE_ASKED
+    from agent.acts import UPDATE_ASKED
 
     folder = UNIT.parent
     assert f"/var/lib/mahalla/{UPDATE_ASKED}\n" in (folder / "mahalla-ota.path").read_text()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from brokers import wait_until
 
-from agent.box import CameraLoop
+from agent.camera_loop import CameraLoop
 from agent.capture.capture import CameraState
 from agent.clock import ManualClock
 from agent.config.model import CameraConfig
