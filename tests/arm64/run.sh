@@ -30,12 +30,15 @@ if [ ! -e "$root/ready" ]; then
     touch "$root/ready"
 fi
 
+wanted=$(mktemp)
+leave() { rm -f "$wanted"; mountpoint -q "$root/proc" && umount "$root/proc"; }
+trap leave EXIT
+mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
+
 # Wheels are fetched out here, where the package index is known, and installed in there without.
 python=$(inside python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 lock=deploy/locks/dev.lock
 if ! cmp -s "$lock" "$root/venv/lock"; then
-    wanted=$(mktemp)
-    trap 'rm -f "$wanted"' EXIT
     .venv/bin/python tests/arm64/pins.py "$lock" "$python" >"$wanted"
     platforms=()
     for glibc in 17 24 26 27 28 31 34 36; do platforms+=(--platform "manylinux_2_${glibc}_aarch64"); done

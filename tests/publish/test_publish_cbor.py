@@ -2,6 +2,7 @@
 
 import json
 
+import cbor2
 import pytest
 from brokers import Mosquitto, wait_until
 from crossings import crossing
@@ -51,7 +52,6 @@ def test_what_json_cannot_say_is_refused(value):
 
 
 def test_event_is_what_cbor2_makes_of_it_and_smaller():
-    cbor2 = pytest.importorskip("cbor2", reason="cbor2 is not installed")
     body = json.loads(crossing(7).body)
     assert encode(body) == cbor2.dumps(body, canonical=True)
     assert cbor2.loads(encode(body)) == body
