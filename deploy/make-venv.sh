@@ -18,7 +18,9 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 
 # The one that is active may be the very one that goes.
-python=$("$python" -c 'import sys; print(sys._base_executable)')
+if [ "$("$python" -c 'import sys; print(sys.prefix)')" = "$(realpath -m "$folder")" ]; then
+    python=$("$python" -c 'import sys; print(sys._base_executable)')
+fi
 echo "setting up $folder (once, about a minute)" >&2
 rm -rf "$folder"
 "$python" -m venv "$folder"
