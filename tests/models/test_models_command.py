@@ -114,7 +114,7 @@ BROKEN_CARDS = {
     "range-words": ("range = [-1.0, 1.0]", 'range = ["a", "b"]', "two rising numbers"),
     "output-shape": ("shape = [1, 2304, 16]", "shape = 16", "outputs"),
     "no-source": ("[source]\nversion", "[sources]\nversion", "source.version is missing"),
-    "no-tolerance": ("tolerance = 0.05", "", "golden.tolerance is missing"),
+    "no-tolerance": ("tolerance = 0.3", "", "golden.tolerance is missing"),
 }
 
 
