@@ -61,6 +61,11 @@ def one(broker: str, sq: int, why: str) -> Loss:
     return Loss(broker=broker, first=sq, last=sq, count=1, why=why)
 
 
+def any_to_tell(db: sqlite3.Connection) -> bool:
+    """Whether `take` would give something."""
+    return db.execute("SELECT 1 FROM lost LIMIT 1").fetchone() is not None
+
+
 def take(db: sqlite3.Connection) -> list[Loss]:
     """What is to be told; the caller stores the accounts in the same transaction."""
     rows = db.execute("SELECT broker, first, last, count, why FROM lost").fetchall()

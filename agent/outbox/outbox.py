@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from agent.clock import Clock
 from agent.config.model import OutboxConfig
@@ -52,6 +54,9 @@ _HEARD_AGAIN = """
 """
 _NEWEST_FIRST = _PENDING.format(order="DESC")
 _OLDEST_FIRST = _PENDING.format(order="ASC")
+_Row = tuple[Any, ...]
+
+_LIVE_SHARE = 4  # one of so many is of the newest while a backlog drains
 
 # What is acknowledged is known in memory first; a crash within that time sends it once more.
 _WRITE_LATEST_MS = 60_000
@@ -74,6 +79,16 @@ def _step(wreck: Iterator[bytes | None], limit: int) -> list[bytes | None]:
         if body is None or len(found) >= limit:
             break
     return found
+
+
+def _mixed(oldest: list[_Row], newest: list[_Row]) -> list[_Row]:
+    """One of the newest, some of the oldest, and so on; each number once."""
+    rest = iter(oldest)
+    mixed: dict[int, _Row] = {}
+    for row in newest:
+        for each in (row, *islice(rest, _LIVE_SHARE - 1)):
+            mixed.setdefault(each[0], each)
+    return [*mixed.values(), *(row for row in rest if row[0] not in mixed)]
 
 
 class Outbox:
@@ -170,15 +185,13 @@ class Outbox:
     def pending(self, broker: str, limit: int, *, urgent: bool = False) -> list[Delivery]:
         """What `broker` is to be sent next: the newest alerts, then the rest from the oldest on.
 
-        `urgent`: alerts alone.
+        Where that is not all, some of the newest are among the rest: what happens now does not
+        wait behind the weeks before. `urgent`: alerts alone.
         """
         with self._reading() as db:
-            now_ms, most = self._mono_ms(), limit + len(self._acknowledged)
-            found = db.execute(_NEWEST_FIRST, (broker, 1, now_ms, most)).fetchall()
-            if len(found) < most and not urgent:
-                more = (broker, 0, now_ms, most - len(found))
-                found += db.execute(_OLDEST_FIRST, more).fetchall()
-            rows = [row for row in found if (broker, row[0]) not in self._acknowledged][:limit]
+            rows = self._waiting(db, _NEWEST_FIRST, broker, 1, limit)
+            if len(rows) < limit and not urgent:
+                rows += self._others(db, broker, limit - len(rows))
             st = self._streams[broker]
         return [
             Delivery(
@@ -194,6 +207,20 @@ class Outbox:
             )
             for sq, tries, kind, camera, body, priority, expiry_s in rows
         ]
+
+    def _others(self, db: sqlite3.Connection, broker: str, limit: int) -> list[_Row]:
+        oldest = self._waiting(db, _OLDEST_FIRST, broker, 0, limit)
+        if len(oldest) < limit:
+            return oldest
+        newest = self._waiting(db, _NEWEST_FIRST, broker, 0, limit // _LIVE_SHARE)
+        return _mixed(oldest, newest)[:limit]
+
+    def _waiting(
+        self, db: sqlite3.Connection, query: str, broker: str, urgent: int, limit: int
+    ) -> list[_Row]:
+        most = limit + len(self._acknowledged)
+        rows = db.execute(query, (broker, urgent, self._mono_ms(), most)).fetchall()
+        return [row for row in rows if (broker, row[0]) not in self._acknowledged][:limit]
 
     def done(self, deliveries: Sequence[Delivery]) -> bool:
         """The broker has them; what nobody heard on the same topics becomes due again, if any.
@@ -362,6 +389,9 @@ class Outbox:
 
     def tell_losses(self, account: Callable[[Loss], Message]) -> None:
         """Store an account of what was lost since this was last called, in one transaction."""
+        with self._reading() as db:
+            if not losses.any_to_tell(db):
+                return  # a commit for nothing would take acknowledgements along, synced
         with self._transaction(durable=True) as db:
             found = losses.take(db)
             for loss in found:

@@ -90,6 +90,17 @@ def test_pending_gives_newest_alerts_then_the_oldest_rest(make):
     assert numbers(outbox.pending("office", 3)) == [5, 2, 0]
 
 
+def test_newest_do_not_wait_behind_a_backlog_and_each_comes_once(make):
+    outbox = make()
+    outbox.put([letter(i) for i in range(100)])
+    assert numbers(outbox.pending("office", 8)) == [99, 0, 1, 2, 98, 3, 4, 5]
+    drained = []
+    while rows := outbox.pending("office", 30):
+        drained += numbers(rows)
+        outbox.done(rows)
+    assert sorted(drained) == list(range(100))
+
+
 def test_done_row_is_pending_no_more_for_that_broker_only(make):
     outbox = make({"office": everything, "city": everything})
     outbox.put([letter(1), letter(2)])
