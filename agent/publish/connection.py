@@ -151,7 +151,7 @@ class Connection:
         while self._accepted is None and not stop.is_set():
             progress()
             self._turn(0.2)
-            if self._lost is not None:
+            if self._lost is not None and self._accepted is None:
                 raise self._no_answer(endpoint)
             if time.monotonic() > deadline:
                 raise LinkError(f"{endpoint}: gives no answer to CONNECT; is it an MQTT broker?")

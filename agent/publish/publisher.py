@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.clock import Clock
 from agent.config.model import BrokerConfig
@@ -31,6 +33,7 @@ _TAKEN_OVER_EVERY_S = 3600.0  # two boxes on one certificate throw each other ou
 _TURN_S = 0.2
 _LISTEN_AGAIN_S = 600.0
 _STEADY_S = 30.0  # a connection that lived this long, or delivered, clears the back-off
+_LOOK_S = 2.0  # for a certificate that was renewed
 _GOODBYE_S = 1.0  # of the time to drain, kept for the last status
 
 
@@ -90,6 +93,7 @@ class Publisher:
         self._taken_over_at_s = -_TAKEN_OVER_EVERY_S
         self._listen_at_s = 0.0
         self._at_most_s = LAST_S  # of the wait before the next try
+        self._tried_at_s = 0.0  # since when the wait counts
         self._backoff = backoff or Backoff()
         self._drain_s = drain_s
         self._endpoints = [parse(url) for url in broker.urls]
@@ -104,6 +108,7 @@ class Publisher:
         self._latest: dict[str, Message] = {}
         self._unsent: set[str] = set()
         self._unsayable: set[str] = set()
+        self._answers: deque[Message] = deque()
 
     def publish_now(self, message: Message) -> None:
         """Say `message` (status, health, about) soon; only the newest of a channel is said.
@@ -125,7 +130,7 @@ class Publisher:
         turn = 0
         while not stop.is_set():
             endpoint = self._endpoints[turn % len(self._endpoints)]
-            began = time.monotonic()
+            began = self._tried_at_s = time.monotonic()
             delivered = self._flow.acknowledged
             self._at_most_s = LAST_S
             try:
@@ -230,22 +235,29 @@ class Publisher:
                 connection.subscribe(self._want_topic)
 
     def _answer(self, connection: Connection) -> None:
-        while connection.room > 0 and (received := connection.take_received()):
-            topic, body = received
-            if self._wants is not None and topic == self._want_topic:
-                self._wants(body)
-                continue
-            asked = command_of(self._site, self._box, topic)
-            if asked is None:
-                continue
+        """Obey and answer, one packet where there is room for one; the rest comes next time."""
+        while connection.room > 0:
+            if self._answers:
+                self._say(connection, self._answers.popleft())
+            elif received := connection.take_received():
+                self._hear(*received)
+            else:
+                return
+
+    def _hear(self, topic: str, body: bytes) -> None:
+        if self._wants is not None and topic == self._want_topic:
+            self._wants(body)
+        elif asked := command_of(self._site, self._box, topic):
             user, name = asked
             command = Command(broker=self._broker.broker_id, user=user, name=name, body=body)
-            for answer in self._obey(command):
-                where = reply_topic(self._site, self._box, answer.channel)
-                if connection.fits(where, answer.body):
-                    connection.publish(where, answer.body, qos=1, expiry_s=answer.expiry_s)
-                else:
-                    self._too_large(answer)
+            self._answers.extend(self._obey(command))
+
+    def _say(self, connection: Connection, answer: Message) -> None:
+        where = reply_topic(self._site, self._box, answer.channel)
+        if connection.fits(where, answer.body):
+            connection.publish(where, answer.body, qos=1, expiry_s=answer.expiry_s)
+        else:
+            self._too_large(answer)
 
     @property
     def _want_topic(self) -> str:
@@ -282,14 +294,37 @@ class Publisher:
         if endpoint.tls and not self.state.connected:
             trouble = certificate_trouble(self._broker.cert, self._clock.now().utc_ms)
             why = f"{endpoint}: {trouble}" if trouble else why  # brokers word it now so, now so
+        if self.state.connected:
+            self._tried_at_s = time.monotonic()
         if self.state.connected or self._said.get(endpoint) != why:
             _log.warning("%s: %s; trying again", self._broker.broker_id, why)
         self._said[endpoint] = why
         self.state = LinkState(endpoint=str(endpoint), error=why)
 
     def _rest(self, stop: threading.Event, *, last_address: bool) -> None:
-        """Back off once all addresses have been tried; go on to the next one almost at once."""
-        delay_s = self._backoff.next_s(self._at_most_s) if last_address else _TURN_S
-        deadline = time.monotonic() + delay_s
-        while (left_s := deadline - time.monotonic()) > 0 and not stop.wait(min(left_s, 2.0)):
+        """Back off once all addresses have been tried; go on to the next one almost at once.
+
+        The time that the try has taken counts: a link that swallows packets is tried again at
+        once. Files of the broker's entry that are put anew end the wait.
+        """
+        now_s, delay_s = time.monotonic(), _TURN_S
+        if last_address:
+            delay_s = self._backoff.next_s(self._at_most_s) - (now_s - self._tried_at_s)
+        deadline, before = now_s + max(_TURN_S, delay_s), _stamps(self._broker)
+        while (left_s := deadline - time.monotonic()) > 0 and not stop.wait(min(left_s, _LOOK_S)):
             self._progress()
+            if _stamps(self._broker) != before:
+                return
+
+
+def _stamps(broker: BrokerConfig) -> list[tuple[int, int] | None]:
+    """What changes when `ca`, `cert` or `key` is written anew."""
+    return [_stamp(path) for path in (broker.ca, broker.cert, broker.key) if path is not None]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import time
+from random import Random
 
 import pytest
 from brokers import Certificates, Mosquitto, wait_until
@@ -13,6 +14,7 @@ from letters import letter
 from post import office, post
 
 from agent.errors import LinkError
+from agent.publish.backoff import Backoff
 from agent.publish.connection import Connection
 from agent.publish.dial import dial
 from agent.publish.endpoint import Endpoint, parse
@@ -168,3 +170,28 @@ def test_two_dead_addresses_are_one_warning_each(tmp_path, caplog, monkeypatch):
     with caplog.at_level(logging.WARNING), post(office(*urls), tmp_path):
         wait_until(lambda: len(tries) > 6, what="some tries")
     assert [caplog.text.count(f":{port}: cannot connect") for port in ports] == [1, 1]
+
+
+def test_renewed_certificate_ends_the_wait(tmp_path):
+    pki = Certificates(tmp_path / "pki")
+    cert, key = pki.issue("box", days=-1)
+    patient = Backoff(first_s=600.0, last_s=600.0)
+    with Mosquitto(tmp_path, tls=pki.mosquitto_settings()) as broker:
+        entry = office(broker.tls_url, ca=pki.ca, cert=cert, key=key)
+        with post(entry, tmp_path, backoff=patient) as box:
+            said = wait_until(lambda: box.publisher.state.error, what="it is refused")
+            assert "expired on" in said
+            pki.issue("box")  # over the old files
+            wait_until(lambda: box.publisher.state.connected, 8, "connected")
+
+
+def test_wait_counts_from_when_a_silent_link_was_tried(monkeypatch, tmp_path, silent):
+    began = []
+    monkeypatch.setattr("agent.publish.connection._CONNECT_TIMEOUT_S", 0.8)
+    monkeypatch.setattr(
+        "agent.publish.publisher.Publisher._will", lambda *_: began.append(time.monotonic())
+    )
+    patient = Backoff(first_s=0.8, last_s=0.8, chance=Random(1))
+    with post(office(f"mqtt://127.0.0.1:{silent[1]}"), tmp_path, backoff=patient):
+        wait_until(lambda: len(began) == 3, what="tried three times")
+    assert began[2] - began[0] < 2 * 0.8 + 2 * 0.2 + 0.4
