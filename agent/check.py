@@ -179,9 +179,12 @@ def _hotlist_facts(hotlist: HotlistConfig) -> _Facts:
     facts = {"hotlist": hotlist.name, "send": list(hotlist.send), "ok": False}
     try:
         opened = open_hotlist(file, name=hotlist.name, signers=hotlist.signers, keys=hotlist.keys)
-        opened.check_time(time.time_ns() // 1_000_000, round(hotlist.max_age_s * 1000))
     except HotlistError as error:
         return facts | {"state": f"not in force: {error}"}
+    try:
+        opened.check_time(time.time_ns() // 1_000_000, round(hotlist.max_age_s * 1000))
+    except HotlistError as error:
+        return facts | {"state": f"not in force: {file}: {error}"}
     until = datetime.fromtimestamp(opened.expires_ms / 1000, tz=timezone.utc)
     state = f"version {opened.label}, {opened.size} plates, until {until:%Y-%m-%d %H:%M} UTC"
     return facts | {"ok": True, "state": state}

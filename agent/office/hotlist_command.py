@@ -28,6 +28,7 @@ _EXAMPLE = (
     "--sign office.key --out stolen.list"
 )
 _CARD = "plate-text"  # folder of the reader's model package
+_CERTIFICATE = "box.pem"  # in a box's own folder, as `site build` writes it
 _FOR_EXAMPLE = (0.001, 1.5)  # wrong readings, texts a reading: round figures, not measured
 
 
@@ -71,7 +72,8 @@ def _register_make(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="DIR",
         type=Path,
         required=True,
-        help="folder with the certificate or public key of each box that may open it",
+        help="folder with the certificate or public key of each box that may open it, or the "
+        "folder `boxes` of `site build`",
     )
     make.add_argument(
         "--sign",
@@ -176,7 +178,7 @@ def _make(args: argparse.Namespace) -> int:
     )
     outlast = sum(one.expires_ms > made_ms + life_ms for one in sheet.sought)
     if outlast:
-        print(f"{outlast} of them are sought for longer than the list lasts: make it again by then")
+        print(f"sought for longer than the list lasts: {outlast}; make it again by then")
     sealed_to = [f"{name} (key {key_id(box)})" for name, box in recipients.items()]
     print(f"sealed to {', '.join(sealed_to)}")
     print(_false_hits(len(sheet.sought), args.cars, _reader_figures()))
@@ -209,13 +211,13 @@ def _recipients(folder: Path) -> dict[str, Recipient]:
 
     if not folder.is_dir():
         raise HotlistError(f"{folder}: is no folder; put the boxes' certificates into one")
-    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    if not files:
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    if not entries:
         raise HotlistError(f"{folder}: is empty; put the boxes' certificates into it")
     boxes: dict[str, Recipient] = {}
-    for path in files:  # north.pem and north.crt: a box may have an old and a renewed certificate
+    for path in entries:  # north.pem and north.crt: an old certificate and a renewed one
         name = path.stem if path.stem not in boxes else path.name
-        boxes[name] = load_recipient(path)
+        boxes[name] = load_recipient(path / _CERTIFICATE if path.is_dir() else path)
     return boxes
 
 

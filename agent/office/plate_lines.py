@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import unicodedata
@@ -16,6 +17,7 @@ from agent.hotlist.hotlist import (
     LIFE_LIMIT_MS,
     REASON_LIMIT_CHARS,
 )
+from agent.plates.grammar import ANY, HOME
 from agent.records import PlateText
 
 Canonical = Callable[[str, str], PlateText | None]
@@ -24,15 +26,23 @@ Canonical = Callable[[str, str], PlateText | None]
 REQUIRED = ("plate", "case", "reason")
 COLUMNS = ("plate", "country", "case", "reason", "expires")
 _IN_OTHER_WORDS = {
-    "plate": ("номер", "госномер", "гос. номер", "raqam", "davlat raqami", "рақам"),
+    "plate": (
+        "номер",
+        "госномер",
+        "гос. номер",
+        "raqam",
+        "davlat raqami",
+        "рақам",
+        "давлат рақами",
+    ),
     "country": ("страна", "davlat", "mamlakat", "давлат", "мамлакат"),
-    "case": ("дело", "номер дела", "ish", "ish raqami", "иш"),
+    "case": ("дело", "номер дела", "ish", "ish raqami", "иш", "иш рақами"),
     "reason": ("причина", "основание", "sabab", "сабаб"),
     "expires": ("срок", "до", "muddat", "муддат"),
 }
 """Names of the columns in Russian and Uzbek, as offices head their tables."""
 
-_HOME = "UZ"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LATIN = str.maketrans("АВЕКМНОРСТУХ", "ABEKMHOPCTYX")
 _ONE_SHAPE = str.maketrans("OI", "01")
 _COMMON = ("private", "legal")  # of a lost character the rest often fits a rarer form
@@ -70,22 +80,20 @@ def read_sheet(
     made_ms: int,
     expires_ms: int,
 ) -> Sheet:
-    """Every line of a CSV table (comma or semicolon, first line: names of the columns).
+    """Every line of a CSV table (comma, semicolon or tab, first line: names of the columns).
 
     UTF-8, or what Excel writes in a Russian Windows. A line without a date of its own expires
     with the list. HotlistError when it is no such table.
     """
     sheet, seen = Sheet(), dict[tuple[str, str], int]()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = _from_windows(content)
-        sheet.changes.append("is not UTF-8: taken for Windows-1251, look at the reasons")
+    text, doubt = _decoded(content)
+    if doubt:
+        sheet.changes.append(doubt)
     names, lines = _table(text)
     for line, cells in lines:
         try:
             row = _row(names, cells)
-            plate = _plate(row["plate"], row["country"].upper() or _HOME, canonical, countries)
+            plate = _plate(row["plate"], row["country"].upper() or HOME, canonical, countries)
             name = (plate.country, plate.text)
             if name in seen:
                 raise _Wrong(f"{plate.text} is in line {seen[name]} already")
@@ -105,7 +113,9 @@ def read_sheet(
             sheet.changes.append(
                 f"line {line}: {row['expires']} -> {last:%Y-%m-%d %H:%M} UTC (30 days at most)"
             )
-        if plate.pattern not in _COMMON:
+        if plate.country == ANY:
+            sheet.changes.append(f"line {line}: {plate.text} is taken as it stands, of any country")
+        elif plate.pattern not in _COMMON:
             sheet.changes.append(f"line {line}: {plate.text} is taken for a {plate.pattern} plate")
         if changed := _changed(row["plate"], plate.text):
             sheet.changes.append(f"line {line}: {row['plate']} -> {plate.text} ({changed})")
@@ -114,26 +124,40 @@ def read_sheet(
     return sheet
 
 
-def _from_windows(content: bytes) -> str:
-    try:
-        return content.decode("cp1251")
-    except UnicodeDecodeError:
-        raise HotlistError("is no text; save it as CSV UTF-8") from None
+def _decoded(content: bytes) -> tuple[str, str]:
+    """The text, and what is to be looked at because its encoding is a guess."""
+    for encoding, doubt in (
+        ("utf-16" if content.startswith(_UTF_16) else "utf-8-sig", ""),
+        ("cp1251", "is not UTF-8: taken for Windows-1251, look at the reasons"),
+    ):
+        try:
+            return content.decode(encoding), doubt
+        except UnicodeDecodeError:
+            continue
+    raise HotlistError("is no text; save it as CSV UTF-8")
 
 
 def _table(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The columns, and the number and the cells of each line that is not empty."""
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    head = text.partition("\n")[0]
+    delimiter = next((each for each in ";\t" if each in head), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         names = [_column(name) for name in next(reader, [])]
         lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except csv.Error as error:
-        raise HotlistError(f"line {reader.line_num}: {error}") from error
+        raise HotlistError(
+            f"line {reader.line_num}: {error}; a quotation mark in a text is written twice"
+        ) from error
+    strange = [name for name in names if name not in COLUMNS]
     missing = [name for name in REQUIRED if name not in names]
-    if missing or len(set(names)) != len(names) or not set(names) <= set(COLUMNS):
-        wanted = ", ".join(COLUMNS)
-        raise HotlistError(f"line 1 must name the columns {wanted} (country, expires: as needed)")
+    if strange or missing or len(set(names)) != len(names):
+        faults = [f"{name or 'an empty heading'} is none of them" for name in strange[:1]]
+        faults += [f"{name} is missing" for name in missing[:1]]
+        raise HotlistError(
+            f"line 1 must name the columns {', '.join(COLUMNS)} (country, expires: as needed), "
+            f"each once{''.join(f'; {fault}' for fault in faults)}"
+        )
     return names, lines
 
 
@@ -159,10 +183,13 @@ def _plate(raw: str, country: str, canonical: Canonical, countries: Collection[s
     odd = [char for char in plain if not (char.isascii() and char.isalnum())]
     if odd:
         named = unicodedata.name(odd[0], "?").lower()
-        raise _Wrong(f"{raw}: {odd[0]} ({named}) is on no plate; write it in Latin letters")
+        advice = "write it in Latin letters" if odd[0].isalpha() else "leave it out"
+        raise _Wrong(f"{raw}: {odd[0]} ({named}) is on no plate; {advice}")
     plate = canonical(plain, country)
+    if plate is None and country == ANY:
+        raise _Wrong(f"{raw} is no plate; 4 to 9 letters and digits, two of them digits, are one")
     if plate is None:
-        raise _Wrong(f"{raw} is no plate of {country}")
+        raise _Wrong(f"{raw} is no plate of {country}; if it is right, give it the country {ANY}")
     return plate
 
 

@@ -80,7 +80,7 @@ def test_make_mends_a_plate_and_prints_what_it_did(office, make, written, meant,
     [
         ("01A12BC,,1,theft,", "01A12BC is no plate of UZ"),
         ("01Ж123BC,,1,theft,", "Ж (cyrillic capital letter zhe) is on no plate"),
-        ("01A123BC!,,1,theft,", "! (exclamation mark) is on no plate"),
+        ("01A123BC!,,1,theft,", "! (exclamation mark) is on no plate; leave it out"),
         (",,1,theft,", "the plate is missing"),
         ("01A123BC,,,theft,", "the case number is missing"),
         ("01A123BC,,1,,", "the reason is missing"),
@@ -142,6 +142,30 @@ def test_make_takes_a_table_as_excel_saves_it_in_a_russian_windows(office, make)
     assert opened(office).find("UZ", "01A123BC", 0).reason == "кража"
 
 
+def test_make_takes_a_table_as_excel_saves_it_as_unicode_text(office, make):
+    table = "Давлат рақами\tИш рақами\tСабаб\r\n01А123ВС\t7/1\tўғирланган, тунда\r\n"
+    code, _, err = make(table, encoding="utf-16")
+    assert (code, err) == (0, "")
+    assert opened(office).find("UZ", "01A123BC", 0).reason == "ўғирланган, тунда"
+
+
+def test_make_takes_a_plate_of_no_form_where_the_country_is_left_open(office, make):
+    code, _, err = make(f"{HEAD}12345678,,1,x,\n")
+    assert (code, "if it is right, give it the country ?" in err) == (1, True)
+    code, out, _ = make(f"{HEAD}12345678,?,1,x,\n")
+    assert (code, "line 2: 12345678 is taken as it stands, of any country" in out) == (0, True)
+    assert opened(office).find("?", "12345678", 0)
+
+
+def test_make_takes_the_folder_that_site_build_writes(office, make):
+    (office.folder / "boxes" / "south").mkdir()
+    for name in ("box", "ca"):  # of `site build`: the box's certificate, and who has signed it
+        office.box(name).with_suffix(".pem").rename(office.folder / "boxes/south" / f"{name}.pem")
+    code, out, err = make(f"{HEAD}01A123BC,,1,x,\n")
+    assert (code, err) == (0, "")
+    assert re.search(r"^sealed to north \(key [0-9a-f]+\), south \(key [0-9a-f]+\)$", out, re.M)
+
+
 @pytest.mark.parametrize(
     "head", ["raqam,ish,sabab", "Номер;Номер дела;Основание", "рақам,иш,сабаб"]
 )
@@ -156,8 +180,9 @@ def test_make_knows_the_columns_in_other_words(office, make, head):
     [
         (f"{HEAD}01A123BC,,1,x,\n\x98", "latin-1", "is no text; save it as CSV UTF-8"),
         ("01A123BC,,1,theft,\n", "utf-8", "line 1 must name the columns"),
-        ("plate,case\n01A123BC,1\n", "utf-8", "line 1 must name the columns"),
-        ("plate,case,reason,colour\n01A123BC,1,x,red\n", "utf-8", "line 1 must name the columns"),
+        ("plate,case\n01A123BC,1\n", "utf-8", "; reason is missing"),
+        ("plate,case,reason,colour\n01A123BC,1,x,red\n", "utf-8", "; colour is none of them"),
+        ("plate,case,reason,\n01A123BC,1,x,\n", "utf-8", "; an empty heading is none of them"),
         ('plate,case,reason\n01A123BC,1,"x\n', "utf-8", "line 2: "),
         ("", "utf-8", "line 1 must name the columns"),
         (HEAD, "utf-8", "has no plates"),
@@ -175,7 +200,7 @@ def test_make_entry_may_end_before_or_after_the_list(office, make):
     table = f"{HEAD}01A123BC,,1,x,{date(1)}\n75B777AA,,2,x,{date(28)}\n30C555CC,,3,x,\n"
     code, out, _ = make(table, "--expires", "2d")
     assert code == 0
-    assert "1 of them are sought for longer than the list lasts" in out
+    assert "sought for longer than the list lasts: 1; make it again by then" in out
     hotlist, now_ms = opened(office), time.time_ns() // 1_000_000
     assert hotlist.expires_ms == pytest.approx(now_ms + 2 * 86_400_000, abs=60_000)
     assert hotlist.find("UZ", "01A123BC", now_ms).expires_ms % 86_400_000 == 0
