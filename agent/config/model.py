@@ -74,6 +74,7 @@ class InferConfig:
 class ModelsConfig:
     channel: str = "stable"
     url: str | None = None
+    ca: Path | None = None  # who vouches for the server; None: whom the system trusts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

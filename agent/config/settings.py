@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.config.brokers import BROKERS, check_one_broker_an_address
 from agent.config.cameras import CAMERAS, check_one_camera_a_source
-from agent.config.files import NamedFile, holds_key, holds_signer
+from agent.config.files import NamedFile, holds_certificate, holds_key, holds_signer
 from agent.config.model import (
     Config,
     EvidenceConfig,
@@ -103,6 +103,11 @@ _MODELS = Table(
     (
         Field(name="channel", kind=IDENTIFIER, doc="which updates it follows"),
         Field(name="url", kind=HTTPS_URL, doc="where updates are"),
+        Field(
+            name="ca",
+            kind=NamedFile(content=holds_certificate),
+            doc="who vouches for that server; left out: whom the system trusts",
+        ),
     ),
 )
 

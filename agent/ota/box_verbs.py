@@ -115,7 +115,7 @@ def _verify(args: argparse.Namespace) -> int:
     from agent.ota.packing import unpack
 
     with TemporaryDirectory() as folder:
-        client = _client(args, args.source, Path(folder), args.root, _line(args, None))
+        client = _client(args, args.source, Path(folder), args.root, _line(args, None, None))
         halts = client.halts()
         for number, release in enumerate(client.releases()):
             place = Path(folder) / str(number) / release.model
@@ -142,7 +142,7 @@ def _apply(args: argparse.Namespace) -> int:
     models = BoxModels(args.state)
     time.sleep(random.uniform(0, args.jitter))  # noqa: S311 - nothing secret in it
     with models.updating():
-        line = _line(args, _left_today(models, config))
+        line = _line(args, _left_today(models, config), config.models.ca)
         root = args.root or args.config.parent / ROOT
         client = _client(args, source, models.ota, root, line)
         me = WhoIAm(
@@ -292,7 +292,7 @@ def _client(args: argparse.Namespace, source: str, folder: Path, root: Path, lin
     return Client(folder, root=trusted, base=base, fetcher=fetcher, now_s=time.time())
 
 
-def _line(args: argparse.Namespace, left_bytes: int | None) -> Line:
+def _line(args: argparse.Namespace, left_bytes: int | None, ca: Path | None) -> Line:
     from agent.ota.fetching import Line
 
     if (args.cert is None) != (args.key is None):
@@ -300,7 +300,7 @@ def _line(args: argparse.Namespace, left_bytes: int | None) -> Line:
     if args.rate is not None and args.rate < 1:
         raise UsageError("--rate is at least 1 kbit/s")
     return Line(
-        ca=args.ca,
+        ca=args.ca or ca,
         cert=args.cert,
         key=args.key,
         proxy=args.proxy,

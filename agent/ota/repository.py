@@ -2,8 +2,11 @@
 
     public/metadata/     N.root.json N.targets.json N.ROLE.json N.snapshot.json timestamp.json
     public/targets/      what the roles have signed, each with its hash before its name
+    metadata/            all that was ever signed, the same files: the maintainer's own
     draft/               what is added and not yet published, in the same places
 
+What is signed next is made of `metadata/` and never of `public/`, into which a web server, or who
+has broken into it, may write: else a key would put its name to what somebody else has put there.
 Root and targets are signed by two of the root keys, which stay offline. Each kind of content is
 delegated to a key of its own; halts, snapshot and timestamp have the key that is online.
 """
@@ -20,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from securesystemslib.signer import Signer, SSlibKey
-from tuf.api.exceptions import UnsignedMetadataError
+from tuf.api.exceptions import LengthOrHashMismatchError, UnsignedMetadataError
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
@@ -96,19 +99,21 @@ class Repository:
 
     def __init__(self, folder: Path, now: datetime) -> None:
         self._public = folder / "public"
-        self._metadata = self._public / "metadata"
+        self._metadata = folder / "metadata"
+        self._shown = self._public / "metadata"
         self._draft = folder / "draft"
         self._now = now.replace(microsecond=0)
 
     @property
     def root_file(self) -> Path:
         """What goes to every box: the root that it trusts first."""
-        return self._metadata / "1.root.json"
+        return self._shown / "1.root.json"
 
     def create(self, keys: Keys, signers: Sequence[Signer]) -> None:
         """Begin: root and targets, signed by root keys."""
-        if self._metadata.exists():
-            raise UpdateError(f"{self._metadata}: is there already; a repository begins once")
+        for there in (self._metadata, self._shown):
+            if there.exists():
+                raise UpdateError(f"{there}: is there already; a repository begins once")
         delegated = keys.delegated()
         every = [
             *keys.root,
@@ -226,7 +231,7 @@ class Repository:
     def published(self) -> list[Release]:
         """The releases that boxes see; none before the first `publish`."""
         target = self._target(RELEASES)
-        return from_json(self._place(target).read_bytes()) if target else []
+        return from_json(self._read(target)) if target else []
 
     def files(self) -> dict[str, str]:
         """Path and sha256 of what boxes see beside releases: lists, settings, certificates."""
@@ -243,7 +248,7 @@ class Repository:
     def published_halts(self) -> dict[int, str]:
         """Halted releases by serial number, as boxes see them."""
         target = self._target(HALTS)
-        return halts_from_json(self._place(target).read_bytes()) if target else {}
+        return halts_from_json(self._read(target)) if target else {}
 
     def drafts(self) -> list[str]:
         """Paths of what is drafted beside releases."""
@@ -288,6 +293,7 @@ class Repository:
         The timestamp is written last: until then boxes see the repository as it was.
         """
         root, targets = self._offline()
+        self._mend()
         snapshot = self._newest("snapshot") or Metadata(Snapshot())
         snapshot.signed.meta["targets.json"] = MetaFile(targets.version)
         signed_roles = []
@@ -310,7 +316,8 @@ class Repository:
 
     def bundle(self, out: Path) -> int:
         """One file with the metadata and what is released now, for a stick; its length, bytes."""
-        wanted = {path.relative_to(self._public) for path in self._metadata.glob("*.root.json")}
+        self._mend()
+        wanted = {path.relative_to(self._public) for path in self._shown.glob("*.root.json")}
         current = {Path("metadata", "timestamp.json")}
         for role in ("snapshot", "targets", *DELEGATED):
             if version := self._version(role):
@@ -442,6 +449,18 @@ class Repository:
         folder, _, name = target.path.rpartition("/")
         return self._public / "targets" / folder / f"{target.hashes['sha256']}.{name}"
 
+    def _read(self, target: TargetFile) -> bytes:
+        """A small file as it was signed."""
+        place = self._place(target)
+        try:
+            content = place.read_bytes()
+            target.verify_length_and_hashes(content)
+        except (OSError, LengthOrHashMismatchError) as error:
+            raise UpdateError(
+                f"{place}: is not what was signed: {error}; put it back from a copy or a bundle"
+            ) from error
+        return content
+
     def _signed(self, content: Any, signers: Sequence[Signer]) -> Metadata[Any]:
         """Signed by all; signatures of keys that a role does not know count for nothing."""
         content.unrecognized_fields["issued"] = int(self._now.timestamp())
@@ -487,8 +506,17 @@ class Repository:
         return self._now + timedelta(days=_LIFE_DAYS[role])
 
     def _write(self, name: str, signed: Metadata[Any]) -> None:
-        self._metadata.mkdir(parents=True, exist_ok=True)
-        write_whole(self._metadata / name, signed.to_bytes())
+        for folder in (self._metadata, self._shown):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / name, signed.to_bytes())
+
+    def _mend(self) -> None:
+        """Show what was signed, whatever a power cut or somebody else has made of it."""
+        for kept in self._metadata.glob("*.json"):
+            shown, content = self._shown / kept.name, kept.read_bytes()
+            if not shown.is_file() or shown.read_bytes() != content:
+                shown.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(shown, content)
 
 
 def _keyids(signers: Sequence[Signer]) -> set[str]:

@@ -309,7 +309,10 @@ def _rotate(args: argparse.Namespace) -> int:
 def _renew(args: argparse.Namespace) -> int:
     written = opened(args).renew(signers(args))
     if not written:
-        raise UpdateError("none of these keys may sign anything here")
+        raise UpdateError(
+            "these keys put nothing out by themselves: name the online key too (--sign), or two "
+            "root keys"
+        )
     print(f"renewed: {', '.join(written)}")
     return 0
 

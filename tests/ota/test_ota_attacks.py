@@ -172,6 +172,33 @@ def test_role_that_is_rolled_back_under_a_new_timestamp_is_refused(maintainer, u
     refused(updated, maintainer.public, "does not verify")
 
 
+@pytest.mark.parametrize("role", ["models", "config"])
+def test_what_somebody_writes_into_the_served_folder_is_never_signed(maintainer, updated, role):
+    """Who has the web server alone hopes that the next publish puts its key to what he left."""
+    maintainer.at().put("config/a/b.yaml", b"cameras: {}")
+    keys = [maintainer.models, maintainer.config, maintainer.online]
+    maintainer.publish(*keys)
+    metadata = maintainer.public / "metadata"
+    place = metadata / f"{maintainer.at()._version(role)}.{role}.json"
+    left = Metadata.from_file(str(place))
+    evil = {"models": "models/face/6.6.6.tar", "config": "config/c/d.yaml"}[role]
+    left.signed.targets[evil] = TargetFile.from_data(evil, b"evil", ["sha256"])
+    left.to_file(str(place))
+    maintainer.add("3")
+    maintainer.publish(*keys)
+    newest = max(metadata.glob(f"*.{role}.json"), key=lambda path: int(path.name.split(".")[0]))
+    assert newest != place
+    assert evil not in newest.read_text() + place.read_text()
+    assert updated.apply(maintainer.public)[0].version == "3"
+
+
+def test_list_of_releases_that_somebody_changed_on_the_server_is_told(maintainer, updated):
+    place = maintainer.at()._place(maintainer.at()._target(RELEASES))
+    place.write_bytes(place.read_bytes().replace(b'"face"', b'"evil"'))
+    with pytest.raises(UpdateError, match="is not what was signed"):
+        maintainer.add("3")
+
+
 def test_frozen_repository_is_told(maintainer, updated):
     updated.now += days(46)
     refused(updated, maintainer.public, "holds it back")
@@ -198,20 +225,19 @@ def test_clock_set_back_does_not_thaw_it(maintainer, updated):
 
 def resigned(maintainer, role, change, *signers):
     """Change the newest metadata of a role, sign it with these keys and let snapshots follow."""
-    metadata = maintainer.public / "metadata"
-    version = maintainer.at()._version(role)
-    signed = Metadata.from_file(str(metadata / f"{version}.{role}.json"))
+    repo = maintainer.at()
+    version, signed = repo._version(role), repo._newest(role)
     change(signed.signed)
     signed.signed.version += 1
     signed.signatures.clear()
     for signer in signers:
         signed.sign(signer, append=True)
-    signed.to_file(str(metadata / f"{version + 1}.{role}.json"))
+    repo._write(f"{version + 1}.{role}.json", signed)
     if role != "root":
-        snapshot = maintainer.at()._newest("snapshot")
+        snapshot = repo._newest("snapshot")
         snapshot.signed.meta[f"{role}.json"].version = version + 1
-        snapshot.to_file(str(metadata / f"{snapshot.signed.version}.snapshot.json"))
-        maintainer.at()._put_out([], [], [maintainer.online])
+        repo._write(f"{snapshot.signed.version}.snapshot.json", snapshot)
+        repo._put_out([], [], [maintainer.online])
 
 
 def test_models_signed_by_another_key(maintainer, updated):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
+import threading
 from datetime import datetime, timezone
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from brokers import Certificates
 from ota_maintainer import days
 from test_ota_attacks import resigned
 
@@ -26,10 +31,11 @@ MARKET = b"cameras: {gate: {preset: market}}\n"
 @pytest.fixture
 def apply(tmp_path, maintainer, capsys):
     """`mahalla ota apply` on this box; its exit code and what it says of trouble."""
-    (tmp_path / "agent.yaml").write_text(AGENT)
 
-    def run(where=None) -> tuple[int, str]:
-        words = ["ota", "apply", str(where or maintainer.public), "-c", f"{tmp_path}/agent.yaml"]
+    def run(where=None, models="") -> tuple[int, str]:
+        (tmp_path / "agent.yaml").write_text(AGENT + models)
+        source = [] if models else [str(where or maintainer.public)]
+        words = ["ota", "apply", *source, "-c", f"{tmp_path}/agent.yaml"]
         words += ["--root", str(maintainer.at().root_file), "--state", str(tmp_path / "state")]
         return main(words), capsys.readouterr().err
 
@@ -72,3 +78,23 @@ def test_settings_come_though_the_models_do_not_verify(tmp_path, maintainer, app
     code, said = apply()
     assert (code, said.count("does not verify")) == (1, 1)
     assert version(Fragments(tmp_path / "state").state().trial) == label_of(MARKET)
+
+
+def test_server_is_believed_by_the_authority_that_the_configuration_names(
+    tmp_path, maintainer, apply
+):
+    """An office's own one, as its broker's: the timer names no file on its command line."""
+    maintainer.now = datetime.now(timezone.utc)
+    maintainer.publish()
+    office = Certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*office.issue("localhost"))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(maintainer.public))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"https://localhost:{server.server_port}/"
+        code, said = apply(models=f"models: {{url: '{url}'}}\n")
+        assert (code, "CERTIFICATE_VERIFY_FAILED" in said) == (1, True)
+        assert apply(models=f"models: {{url: '{url}', ca: {office.ca}}}\n")[0] == 0
+        server.shutdown()
