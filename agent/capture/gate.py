@@ -32,6 +32,12 @@ _LEAST_BYTES = 8.0  # less than this is the length of a header's fields
 _TO_SIGMA = 1.4826  # from the median of absolute deviations to the standard deviation
 _FEW = 8.0  # few samples say little of how they scatter: this many more count as uncertain
 
+# With a clock burnt in, one idle block in some hundreds departs, if not far, because more pictures
+# than two follow a tick (x264, 1080p25). Alone, such a block asks for a look at the next keyframe,
+# which costs a hundredth of waking; it wakes when it is far off, or the second in two seconds.
+_FAR_OFF = 2.0  # thresholds
+_TOGETHER = 4  # blocks
+
 # A keyframe shows what the scene costs at this quality; someone 8 % of the picture high who walks
 # by adds 1/1300 to 1/800 of it to every picture (x264, 720p). Where a departure took less than
 # 1/500, the beginning and the bulk of such a passage were found; where it took more, none was.
@@ -52,7 +58,7 @@ class Sign(Enum):
     """What one coded picture says."""
 
     NOTHING = "nothing"
-    LOOK = "look"  # a keyframe unlike those before: worth decoding this one
+    LOOK = "look"  # a keyframe unlike those before, or after some doubt: worth decoding this one
     WAKE = "wake"  # something moves
 
 
@@ -69,6 +75,8 @@ class PacketGate:
         self._quiet_s = 0.0
         self._block: list[int] = []
         self._number = 0
+        self._since_departed = _TOGETHER  # blocks
+        self._is_doubtful = False
         self._tells: bool | None = None
 
     @property
@@ -121,7 +129,8 @@ class PacketGate:
         if quiet:
             self._keyframes.learn(size_bytes, t_ns)
         self._note_whether_it_tells()
-        return Sign.LOOK if new else Sign.NOTHING
+        doubtful, self._is_doubtful = self._is_doubtful, False
+        return Sign.LOOK if new or doubtful else Sign.NOTHING
 
     def _judge(self, t_ns: int, *, quiet: bool) -> Sign:
         """One block at its end, and what it adds to the baseline."""
@@ -129,9 +138,12 @@ class PacketGate:
         baseline = self._blocks[min(self._number, _SETTLED)]
         self._block, self._number = [], self._number + 1
         departs = baseline.departs(level)
+        wakes = baseline.departs(level, _FAR_OFF) or (departs and self._since_departed < _TOGETHER)
+        self._since_departed = 1 if departs else self._since_departed + 1
+        self._is_doubtful |= departs
         if quiet:
             baseline.learn(level, t_ns)
-        return Sign.WAKE if departs else Sign.NOTHING
+        return Sign.WAKE if wakes else Sign.NOTHING
 
     def _note_whether_it_tells(self) -> None:
         """Once a group: what a departure takes, against the size of a keyframe."""
@@ -155,10 +167,10 @@ class _Baseline:
         self.threshold: float | None = None
         self._samples: deque[tuple[int, float]] = deque(maxlen=_MOST_SAMPLES)
 
-    def departs(self, value: float) -> bool:
+    def departs(self, value: float, thresholds: float = 1.0) -> bool:
         if self.middle is None or self.threshold is None:
             return False
-        return abs(value - self.middle) > self.threshold
+        return abs(value - self.middle) > thresholds * self.threshold
 
     def is_new(self, value: float) -> bool:
         """Whether no sample was like it."""

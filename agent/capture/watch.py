@@ -14,6 +14,9 @@ _GAP_S = 10.0  # between two signs of life no more than this was watched: the ca
 # Asleep, a camera is looked at twice a minute, and two pictures may be alike behind strong noise
 # reduction: before it is called frozen, this many were.
 _LEAST_LOOKS = 10
+# ... and before that is worth waking for, so many: of two looks at a street behind an encoder's
+# own smoothing a third are alike, and each doubt costs ten seconds of decoding.
+_DOUBT_LOOKS = 5
 
 # The picture is sampled, not averaged, because averaging would remove the very noise that tells
 # a still night from a dead sensor; 160 x 90 samples are enough to meet some.
@@ -48,7 +51,8 @@ class FrozenWatch:
     @property
     def doubtful(self) -> bool:
         """It would be called frozen, had it been looked at more often."""
-        return self._held_ns >= self._frozen_ns and self._looks < _LEAST_LOOKS
+        held = self._held_ns >= self._frozen_ns
+        return held and _DOUBT_LOOKS <= self._looks < _LEAST_LOOKS
 
     def live_on(self, t_mono_ns: int) -> None:
         """The stream goes on at that time, be it looked at or not."""

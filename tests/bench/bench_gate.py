@@ -121,7 +121,7 @@ def _idle_row(
     sub = at_rest((640, 360), VBR, clock, noise)
     camera = LockStep(decoder_of(path), Nothing(), role=role)
     rounds = minutes * 60 // CLIP_S
-    stream = units(path, SETTLING_ROUNDS + rounds)
+    stream = units(path, 2 * (SETTLING_ROUNDS + rounds))
     camera.watch(islice(stream, SETTLING_ROUNDS * CLIP_S * FPS))
     if camera.attention.mode == "awake":
         rounds = 2  # always the same

@@ -111,21 +111,32 @@ def _frame(picture: Pixels) -> av.VideoFrame:
 
 
 def units(path: Path, rounds: int = 1) -> Iterator[AccessUnit]:
-    """The coded pictures of a clip with their times, so many times over."""
+    """The coded pictures of a clip with their times, so many times over.
+
+    Each second time from its second keyframe on, or who looks once a minute would always see the
+    same picture.
+    """
     with av.open(str(path)) as file:
         stream = file.streams.video[0]
         tick_ns = float(stream.time_base) * NS
-        length_ns = round(stream.frames / stream.average_rate * NS)
+        interval_ns = round(NS / stream.average_rate)
+        began_ns = 0
         for number in range(rounds):
             file.seek(0)
+            keyframes, skipped_ns = 0, 0
             for packet in file.demux(stream):
-                if packet.size:
-                    at_ns = round(packet.pts * tick_ns)
-                    yield AccessUnit(
-                        coded=bytes(packet),
-                        keyframe=packet.is_keyframe,
-                        taken_ns=number * length_ns + at_ns,
-                    )
+                if not packet.size:
+                    continue
+                at_ns = round(packet.pts * tick_ns)
+                keyframes += packet.is_keyframe
+                if number % 2 and keyframes < 2:
+                    skipped_ns = at_ns + interval_ns
+                    continue
+                taken_ns = began_ns + at_ns - skipped_ns
+                yield AccessUnit(
+                    coded=bytes(packet), keyframe=packet.is_keyframe, taken_ns=taken_ns
+                )
+            began_ns = taken_ns + interval_ns
 
 
 def decoder_of(path: Path) -> Callable[[], Decoder]:

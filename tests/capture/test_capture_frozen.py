@@ -178,3 +178,14 @@ def test_picture_of_another_size_begins_anew():
 def test_drawn_scene_is_frozen_only_without_noise_and_movement(scene, frozen):
     source = SyntheticSource("c", scene, ManualClock(), realtime=False)
     assert (frozen_at(source.frames()) is not None) == frozen
+
+
+def test_few_looks_in_minutes_that_are_alike_are_no_reason_to_wake():
+    watch, maker = FrozenWatch(), FrameMaker("gate", ManualClock())
+    doubts = []
+    for minute in range(10):
+        watch.look(maker.media(RgbPicture(street()), minute * 60.0))
+        doubts.append(watch.doubtful)
+        for second in range(1, 60):
+            watch.live_on((minute * 60 + second) * 10**9)
+    assert doubts == [False] * 5 + [True] * 5

@@ -70,6 +70,19 @@ def test_gate_of_another_frame_rate_wakes_within_its_blocks(fps):
     assert wakes(stream.play(gate, 8, more=200))
 
 
+def test_gate_asks_for_a_look_after_one_block_that_is_a_little_off():
+    gate, stream = PacketGate(), Stream()
+    stream.play(gate, 120)
+    signs = stream.play(gate, 0.5, more=60) + stream.play(gate, 3)
+    assert signs == [(Sign.LOOK, 122.0)]
+
+
+def test_gate_wakes_when_a_second_block_is_a_little_off():
+    gate, stream = PacketGate(), Stream()
+    stream.play(gate, 120)
+    assert wakes(stream.play(gate, 1, more=60)) == [120.96]
+
+
 def test_gate_wakes_when_sizes_fall_because_the_lens_is_covered():
     gate, stream = PacketGate(), Stream(idle=150)
     stream.play(gate, 120)
