@@ -19,7 +19,9 @@ _NS = 1_000_000_000
 # and fall threefold within a group, and always in the same way.
 _BLOCK_S = 0.5
 _LEAST_BLOCK = 8  # pictures; with fewer, a slow stream's blocks would be their noise
-_SETTLED = 4  # blocks from here on, two seconds after a keyframe, are alike and judged together
+# Blocks from here on, four seconds after a keyframe, are alike and judged together. Sooner they are
+# not: in groups of 10 s x264 still refines after 2 s, and an idle block departed every two minutes.
+_SETTLED = 8
 # A burnt-in clock ticks once in a block, twice where ticks fall unevenly. Without its two largest
 # pictures a block knows no clock; whoever walks through is in all the others.
 _TICKS = 2

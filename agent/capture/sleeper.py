@@ -86,6 +86,8 @@ class Sleeper:
             len(unit.coded), keyframe=unit.keyframe, t_ns=unit.taken_ns, quiet=quiet
         )
         self._kept.add(unit)
+        if sign is Sign.WAKE and attention.mode == "keyframes":
+            sign = Sign.NOTHING  # where sizes tell nothing they depart several times a minute
         if sign is Sign.WAKE:
             self._departed_ns = unit.taken_ns
         if unit.keyframe:

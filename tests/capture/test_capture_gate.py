@@ -16,7 +16,7 @@ class Stream:
     def __init__(self, *, idle=90, scatter=0.2, gop_s=2.0, fps=FPS, clock=False, keyframe=KEYFRAME):
         self.rng = random.Random(1)
         self.idle, self.scatter, self.fps, self.clock = idle, scatter, fps, clock
-        self.gop = round(gop_s * fps)
+        self.gop, self.settles = round(gop_s * fps), 40
         self.keyframe = keyframe
         self.number = 0
 
@@ -26,7 +26,7 @@ class Stream:
         for _ in range(round(seconds * self.fps)):
             at, phase = self.number / self.fps, self.number % self.gop
             if phase:
-                swell = 1 + min(phase, 8) / 8 * max(0.0, 1 - phase / 40)
+                swell = 1 + min(phase, 8) / 8 * max(0.0, 1 - phase / self.settles)
                 size = self.idle * swell * self.rng.gauss(1, self.scatter) * factor + more
                 if self.clock and self.number % self.fps < 2:  # the tick, and what refines it
                     size += 900 >> (self.number % self.fps)
@@ -51,6 +51,12 @@ def test_gate_idle_for_an_hour_wakes_hardly_ever_and_tells(gop_s, clock):
     gate, stream = PacketGate(), Stream(gop_s=gop_s, clock=clock)
     assert len(wakes(stream.play(gate, 3600))) <= 2  # of 7200 blocks
     assert gate.tells is True
+
+
+def test_gate_of_pictures_that_are_refined_for_long_wakes_hardly_ever():
+    gate, stream = PacketGate(), Stream(gop_s=10)
+    stream.settles = 4 * FPS
+    assert len(wakes(stream.play(gate, 3600))) <= 2
 
 
 @pytest.mark.parametrize("clock", [False, True], ids=["plain", "clock"])

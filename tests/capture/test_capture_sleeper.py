@@ -128,6 +128,18 @@ def test_sleeper_in_keyframe_mode_looks_at_one_of_every_second(at_rest):
     assert all(SPARSE_S <= gap_s <= LOOKBACK_S for gap_s in gaps_s)
 
 
+def test_sleeper_in_keyframe_mode_is_not_woken_by_sizes_that_tell_nothing():
+    units = list(units_of(Street((480, 270), noise=0.4), 70, kbits=400, gop_s=1))
+    looker = Looker().watch(units[:600])
+    assert looker.sleeper.asleep
+    filler = b"\0\0\0\1\x0c" + b"\xff" * 20_000 + b"\x80"  # a NAL unit that shows nothing
+    for unit in units[600:]:
+        coded = unit.coded + filler
+        looker.watch([type(unit)(coded=coded, keyframe=unit.keyframe, taken_ns=unit.taken_ns)])
+    assert looker.attention.mode == "keyframes"
+    assert looker.slept_s[-1] == units[-1].taken_ns / NS
+
+
 def test_sleeper_of_vehicles_does_not_rely_on_keyframes():
     looker = Looker(keyframes_will_do=False)
     looker.watch(units_of(Street((480, 270), noise=0.4), 70, kbits=400, gop_s=1))
