@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import unicodedata
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
@@ -18,6 +18,7 @@ from agent.hotlist.hotlist import (
     REASON_LIMIT_CHARS,
 )
 from agent.plates.grammar import ANY, HOME
+from agent.plates.kbest import SLOTS
 from agent.records import PlateText
 
 Canonical = Callable[[str, str], PlateText | None]
@@ -46,6 +47,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LATIN = str.maketrans("АВЕКМНОРСТУХ", "ABEKMHOPCTYX")
 _ONE_SHAPE = str.maketrans("OI", "01")
 _COMMON = ("private", "legal")  # of a lost character the rest often fits a rarer form
+_LENGTHS = range(4, SLOTS + 1)  # of a plate
 _DATES = ("%Y-%m-%d", "%d.%m.%Y")
 
 
@@ -90,6 +92,7 @@ def read_sheet(
     if doubt:
         sheet.changes.append(doubt)
     names, lines = _table(text)
+    listed = _plates_as_drawn(names, lines)
     for line, cells in lines:
         try:
             row = _row(names, cells)
@@ -99,8 +102,8 @@ def read_sheet(
                 raise _Wrong(f"{plate.text} is in line {seen[name]} already")
             sought = Sought(
                 plate=plate,
-                case=_words(row["case"], "case number", CASE_LIMIT_CHARS, plate),
-                reason=_words(row["reason"], "reason", REASON_LIMIT_CHARS, plate),
+                case=_words(row["case"], "case number", CASE_LIMIT_CHARS, listed),
+                reason=_words(row["reason"], "reason", REASON_LIMIT_CHARS, listed),
                 expires_ms=_expiry(row["expires"], made_ms) or expires_ms,
             )
         except _Wrong as wrong:
@@ -223,13 +226,31 @@ def _changed(raw: str, text: str) -> str:
     return ", ".join(name for name, applies in told.items() if applies)
 
 
-def _words(text: str, name: str, limit: int, plate: PlateText) -> str:
+def _plates_as_drawn(
+    names: Sequence[str], lines: Sequence[tuple[int, list[str]]]
+) -> dict[str, int]:
+    """Every plate of the table in one way to write it, and its line."""
+    plates: dict[str, int] = {}
+    for line, cells in lines:
+        cell = dict(zip(names, cells, strict=False)).get("plate", "")
+        plates.setdefault(_drawn(_plain(cell)), line)
+    return plates
+
+
+def _words(text: str, name: str, limit: int, listed: Mapping[str, int]) -> str:
+    """`text`, which the boxes hold in clear, and so must not name a plate that they know hashed."""
     if not text:
         raise _Wrong(f"the {name} is missing")
     if len(text) > limit:
         raise _Wrong(f"the {name} has {len(text)} characters; at most {limit}")
-    if _drawn(plate.text) in _drawn(_plain(text)):
-        raise _Wrong(f"the {name} has the plate in it, and would tell it; leave it out there")
+    drawn = _drawn(_plain(text))
+    for length in _LENGTHS:
+        for start in range(len(drawn) - length + 1):
+            if line := listed.get(drawn[start : start + length]):
+                raise _Wrong(
+                    f"the {name} has the plate of line {line} in it, and would tell it; "
+                    "leave it out there"
+                )
     return text
 
 
