@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -91,6 +92,23 @@ def counted(passage: Passage, grammars: Grammars, views: int = VIEWS) -> Verdict
     return vote.verdict()
 
 
+def rightly(seen: list[Passage], verdicts: list[Verdict]) -> list[bool]:
+    pairs = zip(seen, verdicts, strict=True)
+    return [bool(v.texts) and v.texts[0].text == passage.text for passage, v in pairs]
+
+
+def letters(view: View) -> str:
+    """What stands in the slots, each by itself."""
+    return "".join(SYMBOLS[slot] for slot in view.char_logp.argmax(axis=1)).replace("_", "")
+
+
+@cache
+def evenly() -> Grammars:
+    """The grammars without what regions weigh."""
+    countries = load_grammars().countries.values()
+    return Grammars(replace(country, priors={}) for country in countries)
+
+
 def surprise(seen: list[Passage], grammars: Grammars, correlation: float) -> float:
     """Mean negative log probability that the vote gives the true text, with that CORRELATION."""
     before, vote_room.CORRELATION = vote_room.CORRELATION, correlation
@@ -116,14 +134,18 @@ def main() -> None:
     reader = PlateReader(open_model(find_package("plate-text")))
     grammars = load_grammars()
     seen = passages(args.count, args.seed, reader, grammars)
+    alone = np.mean([letters(passage.views[0]) == passage.text for passage in seen])
+    print(f"1 view(s): {alone:.3f} right letter by letter, without any grammar")
     for views in (1, VIEWS):
         verdicts = [counted(passage, grammars, views) for passage in seen]
-        right = [
-            v.texts[:1] and v.texts[0].text == p.text for v, p in zip(verdicts, seen, strict=True)
-        ]
-        print(f"{views} view(s): {np.mean([bool(r) for r in right]):.3f} right")
+        right = rightly(seen, verdicts)
+        alike = rightly(seen, [counted(passage, evenly(), views) for passage in seen])
+        print(
+            f"{views} view(s): {np.mean(right):.3f} right; "
+            f"{np.mean(alike):.3f} were all regions weighed alike"
+        )
         for level in (0.9, 0.95, 0.97, 0.98, 0.99, 0.995):
-            told = [bool(r) for r, v in zip(right, verdicts, strict=True) if v.score >= level]
+            told = [r for r, v in zip(right, verdicts, strict=True) if v.score >= level]
             wrong = told.count(False)
             print(
                 f"  sure from {level}: {len(told) / len(seen):.3f} told, {wrong} wrong, "
