@@ -30,26 +30,32 @@ _ALPHABET = string.ascii_lowercase + string.digits
 _PENDING = """
     SELECT d.sq, d.tries, m.kind, m.camera, m.body, m.priority, m.expiry_s
     FROM delivery d JOIN message m ON m.id = d.message
-    WHERE d.broker = ? AND d.state = 0 AND d.state < 3 AND d.urgent = ? AND d.not_before_ms <= ?
+    WHERE d.broker = ? AND d.state = 0 AND d.state != 3 AND d.urgent = ? AND d.not_before_ms <= ?
     ORDER BY d.sq {order} LIMIT ?
 """
 _OLDEST = """
     SELECT d.sq, m.stored_ms FROM delivery d JOIN message m ON m.id = d.message
-    WHERE d.broker = ? AND d.state IN (0, 1) AND d.state < 3 ORDER BY d.message LIMIT ?
+    WHERE d.broker = ? AND d.state IN (0, 1) AND d.state != 3 ORDER BY +d.message LIMIT ?
 """
-_STATE = "SELECT state FROM delivery WHERE broker = ? AND sq = ? AND state < 3"
+_THE_OPEN = "broker = ? AND state IN (-1, 0, 1, 2) AND urgent = ? AND sq = ? AND state != 3"
+_STATE = f"SELECT state FROM delivery WHERE {_THE_OPEN}"  # noqa: S608 - these three are ours
+_RETRY = f"UPDATE delivery SET tries = tries + 1, not_before_ms = ? WHERE {_THE_OPEN}"  # noqa: S608
+_SETTLE = f"""
+    UPDATE delivery SET state = ?, settled_ms = ?, why = ?, not_before_ms = ? WHERE {_THE_OPEN}
+"""  # noqa: S608
 _OF_THIS_BOOT = """
     SELECT id, body, mono_ms FROM message m WHERE id > ? AND boot_id = ?
-    AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.state < 3)
+    AND EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.id AND d.state != 3)
     ORDER BY id LIMIT ?
 """
 _REDATE_MOST = 500  # rows a call: others wait for the lock meanwhile
 _SEND_AGAIN = """
-    UPDATE delivery SET state = 0 WHERE broker = ? AND sq IN (SELECT sq FROM delivery
-    WHERE broker = ? AND state = -1 AND state < 3 AND not_before_ms <= ? ORDER BY sq LIMIT ?)
+    UPDATE delivery SET state = 0 WHERE broker = ? AND state = -1 AND state != 3
+    AND sq IN (SELECT sq FROM delivery WHERE broker = ? AND state = -1 AND state != 3
+    AND not_before_ms <= ? ORDER BY sq LIMIT ?)
 """
 _HEARD_AGAIN = """
-    UPDATE delivery SET state = 0 WHERE broker = ? AND state = 1 AND state < 3
+    UPDATE delivery SET state = 0 WHERE broker = ? AND state = 1 AND state != 3
     AND message IN (SELECT id FROM message WHERE camera = ? AND kind = ?)
 """
 _NEWEST_FIRST = _PENDING.format(order="DESC")
@@ -61,6 +67,8 @@ _LIVE_SHARE = 4  # one of so many is of the newest while a backlog drains
 # What is acknowledged is known in memory first; a crash within that time sends it once more.
 _WRITE_LATEST_MS = 60_000
 _WRITE_MOST = 256
+
+_WORTH_ROWS = 8  # for fewer, the pages at the old end cost more than they save
 
 _EVER_MS = 1 << 62
 
@@ -79,6 +87,11 @@ def _step(wreck: Iterator[bytes | None], limit: int) -> list[bytes | None]:
         if body is None or len(found) >= limit:
             break
     return found
+
+
+def _open(delivery: Delivery) -> tuple[str, bool, int]:
+    """The values of `_THE_OPEN`."""
+    return delivery.broker, delivery.priority is Priority.ALERT, delivery.sq
 
 
 def _mixed(oldest: list[_Row], newest: list[_Row]) -> list[_Row]:
@@ -120,6 +133,8 @@ class Outbox:
         self._set_aside: list[Path] = []
         self._wreck: Iterator[bytes | None] | None = None  # what is left in the file set aside
         self._saved: list[bytes | None] = []
+        self._salvaged: set[int] = set()  # keys of what is in this store and may be in that file
+        self._ended: set[str] = set()  # occurrences of which the end was found there
         self._ages = Ages()
         self._dated_ms = _EVER_MS  # the clock then; a later one has gone back since
         self._streams: dict[str, str] = {}
@@ -132,14 +147,29 @@ class Outbox:
     def put(self, messages: Sequence[Message]) -> None:
         """Store `messages` in one transaction and number them for each broker that wants them.
 
-        The same (id, n) twice is stored once, so a put that failed may simply be repeated.
+        A put that failed may be repeated.
         """
+        self._make_room()
         with self._transaction(durable=True) as db:
+            if len(messages) >= _WORTH_ROWS:
+                self._make_way(db, 2 * len(messages))
             for message in messages:
                 self._insert(db, message)
         self.commits += 1
+
+    def _make_room(self) -> None:
+        with self._reading() as db:
+            if room.used_bytes(db) <= self._config.max_bytes:
+                return  # a commit for nothing would take acknowledgements along
         with self._transaction(durable=False) as db:
             self.evicted += room.make(db, self._config.max_bytes)
+
+    def _make_way(self, db: sqlite3.Connection, rows: int) -> None:
+        """Let go of what has outlived `keep_s` where its pages are taken again at once."""
+        now = self._clock.now()
+        if now.synced:
+            before_ms = self._ages.now_ms(db, now) - round(self._config.keep_s * 1000)
+            room.forget_oldest(db, before_ms, rows)
 
     def _insert(self, db: sqlite3.Connection, message: Message) -> None:
         if message.channel != "e":
@@ -165,7 +195,7 @@ class Outbox:
                 self._utc_ms(),
             ),
         )
-        if added.rowcount == 0:
+        if added.rowcount == 0:  # a store made before had numbers of events unique
             return
         unfinished.note(db, message)
         urgent = message.priority is Priority.ALERT
@@ -267,7 +297,7 @@ class Outbox:
             is_stuck = receipts.hear(to, self._mono_ms())
             freed = db.execute(
                 "UPDATE delivery SET state = 3, settled_ms = ?"
-                " WHERE broker = ? AND state = -1 AND state < 3 AND sq <= ?",
+                " WHERE broker = ? AND state = -1 AND state != 3 AND sq <= ?",
                 (self._utc_ms(), broker, to),
             ).rowcount
             if is_stuck:
@@ -298,9 +328,10 @@ class Outbox:
         """
         with self._transaction(durable=False) as db:
             db.execute(
-                "UPDATE delivery SET state = 0 WHERE broker = ? AND sq IN (SELECT min(d.sq)"
+                "UPDATE delivery SET state = 0 WHERE broker = ? AND state = 1 AND state != 3"
+                " AND sq IN (SELECT min(d.sq)"
                 " FROM delivery d JOIN message m ON m.id = d.message"
-                " WHERE d.broker = ? AND d.state = 1 AND d.state < 3 GROUP BY m.camera, m.kind)",
+                " WHERE d.broker = ? AND d.state = 1 AND d.state != 3 GROUP BY m.camera, m.kind)",
                 (broker, broker),
             )
 
@@ -309,26 +340,24 @@ class Outbox:
         if self._is_stale(delivery):
             return
         with self._transaction(durable=False) as db:
-            db.execute(
-                "UPDATE delivery SET tries = tries + 1, not_before_ms = ?"
-                " WHERE broker = ? AND sq = ? AND state < 3",
-                (self._mono_ms() + round(delay_s * 1000), delivery.broker, delivery.sq),
-            )
+            db.execute(_RETRY, (self._mono_ms() + round(delay_s * 1000), *_open(delivery)))
 
     def counts(self, broker: str) -> QueueHealth:
         """How many rows wait for `broker` and how old the oldest is."""
         with self._reading() as db:
             by_state = dict(
                 db.execute(
-                    "SELECT state, count(*) FROM delivery WHERE broker = ? AND state < 3"
+                    "SELECT state, count(*) FROM delivery WHERE broker = ? AND state != 3"
                     " GROUP BY state",
                     (broker,),
                 ).fetchall()
             )
             oldest_ms = self._oldest_ms(db, broker)
             for each in self._acknowledged.values():
-                found = db.execute(_STATE, (broker, each.delivery.sq)).fetchone()
-                if each.delivery.broker == broker and found:
+                if each.delivery.broker != broker:
+                    continue
+                found = db.execute(_STATE, _open(each.delivery)).fetchone()
+                if found:
                     by_state[found[0]] -= 1
                     state = self._delivered(each.delivery)
                     by_state[state] = by_state.get(state, 0) + 1
@@ -453,11 +482,21 @@ class Outbox:
         self._saved = self._saved or _step(wreck, limit)
         saved = self._saved
         messages = [restored(body) for body in saved if body is not None]
-        self.put([message for message in messages if message is not None])
+        found = {
+            salvage.key(message.message_id, message.n): message
+            for message in messages
+            if message is not None
+        }
+        self._ended |= {each.message_id for each in found.values() if each.phase is Phase.END}
+        self.put([message for key, message in found.items() if key not in self._salvaged])
+        self._salvaged |= found.keys()
+        with self._transaction(durable=False) as db:
+            unfinished.forget(db, self._ended & {each.message_id for each in found.values()})
         self._saved = []
         if not saved and self._wreck is wreck:
             with self._transaction(durable=False) as db:
                 self._wreck = None
+                self._salvaged, self._ended = set(), set()
                 db.execute(
                     "INSERT OR REPLACE INTO mark (name, value) VALUES ('salvaged', ?)",
                     (newest_aside(self._path)[1],),
@@ -486,11 +525,7 @@ class Outbox:
         settled_ms = self._utc_ms() if at_ms is None else at_ms
         # An unseen row has until then to be confirmed before it is sent again.
         not_before_ms = self._mono_ms() + STUCK_MS if state is State.UNSEEN else 0
-        db.execute(
-            "UPDATE delivery SET state = ?, settled_ms = ?, why = ?, not_before_ms = ?"
-            " WHERE broker = ? AND sq = ? AND state < 3",
-            (int(state), settled_ms, why, not_before_ms, delivery.broker, delivery.sq),
-        )
+        db.execute(_SETTLE, (int(state), settled_ms, why, not_before_ms, *_open(delivery)))
 
     def _is_stale(self, delivery: Delivery) -> bool:
         """Whether it was read from a file that has been replaced since."""
@@ -590,8 +625,8 @@ class Outbox:
         for broker in self._brokers:
             st = "".join(chance.choices(_ALPHABET, k=8))
             db.execute("INSERT OR IGNORE INTO stream (broker, st) VALUES (?, ?)", (broker, st))
-        db.execute("UPDATE delivery SET state = 0 WHERE state = 1 AND state < 3")
-        db.execute("UPDATE delivery SET not_before_ms = 0 WHERE not_before_ms > 0 AND state < 3")
+        db.execute("UPDATE delivery SET state = 0 WHERE state = 1 AND state != 3")
+        db.execute("UPDATE delivery SET not_before_ms = 0 WHERE not_before_ms > 0 AND state != 3")
         self._streams = dict(db.execute("SELECT broker, st FROM stream").fetchall())
         self._ages.resume(db, self._clock.now())
         self._unheard.clear()
@@ -600,12 +635,15 @@ class Outbox:
         (salvaged,) = db.execute("SELECT max(value) FROM mark WHERE name = 'salvaged'").fetchone()
         self._wreck = salvage.bodies(aside) if aside and salvaged != stamp else None
         self._saved = []
+        self._ended = set()
+        held = "SELECT message_id, n FROM message"
+        self._salvaged = {salvage.key(*row) for row in db.execute(held)} if self._wreck else set()
         for broker in self._brokers:
             if broker in self._receipts:
                 self._receipts[broker] = Receipts()
             else:  # nobody confirms there any more
                 db.execute(
                     "UPDATE delivery SET state = 3, settled_ms = ?"
-                    " WHERE broker = ? AND state = -1 AND state < 3",
+                    " WHERE broker = ? AND state = -1 AND state != 3",
                     (self._utc_ms(), broker),
                 )

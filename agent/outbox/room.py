@@ -77,6 +77,21 @@ def forget_settled(db: sqlite3.Connection, before_ms: int) -> None:
         pass
 
 
+def forget_oldest(db: sqlite3.Connection, before_ms: int, most: int) -> None:
+    """The same of the oldest `most`, in the transaction that stores others.
+
+    What is stored then takes the very pages that are freed, which are written once for both.
+    """
+    _delete(
+        db,
+        db.execute(
+            "SELECT broker, message FROM (SELECT * FROM delivery ORDER BY message LIMIT ?)"
+            " WHERE state >= 3 AND settled_ms > 0 AND settled_ms < ?",
+            (most, before_ms),
+        ).fetchall(),
+    )
+
+
 def expire(db: sqlite3.Connection, before_ms: int) -> None:
     """Drop what was stored before `before_ms`, delivered or not.
 
@@ -94,18 +109,23 @@ def expire(db: sqlite3.Connection, before_ms: int) -> None:
 
 def _forget(db: sqlite3.Connection, condition: str, values: tuple[int, ...]) -> int:
     settled = db.execute(
-        "SELECT broker, sq, message FROM delivery"  # noqa: S608 - the condition is ours
+        "SELECT broker, message FROM delivery"  # noqa: S608 - the condition is ours
         f" WHERE state >= 3 AND {condition} LIMIT {_CHUNK}",
         values,
     ).fetchall()
-    for broker, sq, message in settled:
-        db.execute("DELETE FROM delivery WHERE broker = ? AND sq = ?", (broker, sq))
+    _delete(db, settled)
+    return len(settled)
+
+
+def _delete(db: sqlite3.Connection, settled: list[tuple[str, int]]) -> None:
+    """Deliveries by broker and message; and the bodies that no broker needs then."""
+    for broker, message in settled:
+        db.execute("DELETE FROM delivery WHERE message = ? AND broker = ?", (message, broker))
         db.execute(
             "DELETE FROM message WHERE id = ?"
             " AND NOT EXISTS (SELECT 1 FROM delivery WHERE message = ?)",
             (message, message),
         )
-    return len(settled)
 
 
 def _drop(db: sqlite3.Connection, ids: list[int], why: str) -> None:

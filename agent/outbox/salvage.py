@@ -36,7 +36,7 @@ def bodies(aside: Path) -> Iterator[bytes | None]:
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages,
         ):
             for number, found in enumerate(_BODY.finditer(pages), start=1):
-                if _key(found[1].decode(), int(found[2] or 0)) not in done:
+                if key(found[1].decode(), int(found[2] or 0)) not in done:
                     yield found[0]
                 elif number % _CHUNK == 0:
                     yield None
@@ -49,7 +49,7 @@ def _delivered(aside: Path, done: set[int]) -> Iterator[None]:
             after = 0
             while rows := _some(db, after):
                 after = rows[-1][0]
-                done.update(_key(message_id, n) for _, message_id, n, waits in rows if not waits)
+                done.update(key(message_id, n) for _, message_id, n, waits in rows if not waits)
                 if len(rows) == _CHUNK:
                     yield None
     except sqlite3.Error as error:
@@ -66,5 +66,6 @@ def _some(db: sqlite3.Connection, after: int) -> list[tuple[int, str, int, bool]
     ).fetchall()
 
 
-def _key(message_id: str, n: int) -> int:
+def key(message_id: str, n: int) -> int:
+    """Short for an event's number: there may be a million of them."""
     return hash((message_id, n))

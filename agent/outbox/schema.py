@@ -30,6 +30,9 @@ class State(IntEnum):
     DONE = 3  # kept for a while, to be sent again when asked for
 
 
+# No index is written for each row that is needed now and then only: of (message_id, n), since
+# receivers drop what comes twice; of (broker, sq), since rows that are still open have one, and
+# what is asked for again is looked for in all. A store made before has them and may keep them.
 # Moments are Unix ms; 0 stands for "stored while the clock was not set".
 TABLES = """
 CREATE TABLE stream (
@@ -48,8 +51,7 @@ CREATE TABLE message (
     expiry_s INTEGER NOT NULL,
     boot_id TEXT NOT NULL,
     mono_ms INTEGER NOT NULL,
-    stored_ms INTEGER NOT NULL,
-    UNIQUE (message_id, n)
+    stored_ms INTEGER NOT NULL
 );
 CREATE INDEX message_undated ON message (id) WHERE stored_ms = 0;
 CREATE TABLE unfinished (
@@ -62,17 +64,19 @@ CREATE TABLE unfinished (
 CREATE TABLE delivery (
     broker TEXT NOT NULL REFERENCES stream (broker),
     sq INTEGER NOT NULL,
-    message INTEGER REFERENCES message (id),
+    message INTEGER NOT NULL REFERENCES message (id),
     urgent INTEGER NOT NULL,
     state INTEGER NOT NULL DEFAULT 0,
     tries INTEGER NOT NULL DEFAULT 0,
     not_before_ms INTEGER NOT NULL DEFAULT 0,  -- monotonic, so of this run only
     settled_ms INTEGER,
     why TEXT,
-    PRIMARY KEY (broker, sq)
+    PRIMARY KEY (message, broker)
 ) WITHOUT ROWID;
-CREATE INDEX delivery_message ON delivery (message);
-CREATE INDEX delivery_open ON delivery (broker, state, urgent, sq) WHERE state < 3;
+"""
+# "state != 3", not "< 3": SQLite would look for that range and then sort all that is open.
+INDEX = """
+CREATE INDEX IF NOT EXISTS delivery_waits ON delivery (broker, state, urgent, sq) WHERE state != 3;
 """
 
 
@@ -124,8 +128,9 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     # put back, goes on with this store.
     elif "hotlist" not in {row[1] for row in db.execute("PRAGMA table_info(unfinished)")}:
         db.execute("ALTER TABLE unfinished ADD COLUMN hotlist TEXT NOT NULL DEFAULT ''")
-    for table in (losses.TABLE, ages.TABLE):
-        db.execute(table)
+    db.execute("DROP INDEX IF EXISTS delivery_open")
+    for each in (INDEX, losses.TABLE, ages.TABLE):
+        db.execute(each)
 
 
 def newest_aside(path: Path) -> tuple[Path | None, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 
 from agent.records import Message, Phase, Unfinished
 
@@ -10,15 +11,21 @@ from agent.records import Message, Phase, Unfinished
 def note(db: sqlite3.Connection, message: Message) -> None:
     """Keep the list up to date, in the transaction that stores `message`."""
     if message.phase in (Phase.START, Phase.UPDATE):
-        # What is taken over from a damaged store may come after its own end.
+        # What is taken over from a damaged store comes in any order: the highest number counts.
         db.execute(
-            "INSERT OR REPLACE INTO unfinished (message_id, n, kind, camera, hotlist)"
-            " SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"
-            " (SELECT 1 FROM message WHERE message_id = ?1 AND n > ?2)",
+            "INSERT INTO unfinished (message_id, n, kind, camera, hotlist) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (message_id) DO UPDATE SET n = max(n, excluded.n)",
             (message.message_id, message.n, message.kind, message.camera, message.hotlist),
         )
     elif message.phase is Phase.END:
         db.execute("DELETE FROM unfinished WHERE message_id = ?", (message.message_id,))
+
+
+def forget(db: sqlite3.Connection, ended: Collection[str]) -> None:
+    """Their end came before their start."""
+    db.executemany(
+        "DELETE FROM unfinished WHERE message_id = ?", [(message_id,) for message_id in ended]
+    )
 
 
 def rows(db: sqlite3.Connection) -> list[Unfinished]:

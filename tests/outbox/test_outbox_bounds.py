@@ -33,6 +33,15 @@ def test_acknowledged_row_is_kept_for_a_while_and_then_freed(make, clock, tmp_pa
     assert stored(tmp_path) == [(0,)]
 
 
+def test_row_that_outlived_keep_goes_with_what_is_put(make, clock, tmp_path):
+    outbox = make(keep_s=HOUR_S)
+    outbox.put([letter(i) for i in range(10)])
+    outbox.done(outbox.pending("office", 8))
+    clock.advance(2 * HOUR_S)
+    outbox.put([letter(i) for i in range(10, 18)])
+    assert stored(tmp_path) == [(10,)]
+
+
 def test_body_stays_while_another_broker_waits_for_it(make, clock, tmp_path):
     outbox = make(("office", "city"), keep_s=HOUR_S)
     outbox.put([letter(1)])

@@ -102,7 +102,7 @@ def test_damage_on_a_full_disk_is_a_store_error_until_a_new_file_can_be_made(pat
 
     with monkeypatch.context() as patch:
         patch.setattr("agent.outbox.outbox.connect", full)
-        patch.setattr("agent.outbox.room.make", damaged)
+        patch.setattr("agent.outbox.room.used_bytes", damaged)
         calls = (
             lambda: outbox.put([letter(2)]),
             lambda: outbox.put([letter(2)]),

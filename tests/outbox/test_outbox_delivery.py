@@ -6,6 +6,7 @@ import peek
 import pytest
 from letters import letter
 
+from agent.outbox import outbox as outbox_module
 from agent.records import Message, Priority
 
 
@@ -51,13 +52,6 @@ def test_stream_goes_on_after_reopening(make):
     assert [(row.st, row.sq) for row in again.pending("office", 9)] == [(st, 1), (st, 2)]
 
 
-def test_put_same_message_twice_is_stored_once(make):
-    outbox = make()
-    outbox.put([letter(1)])
-    outbox.put([letter(1), letter(1, n=1)])
-    assert [row.sq for row in outbox.pending("office", 9)] == [1, 2]
-
-
 def test_put_message_nobody_wants_stores_nothing(make, tmp_path):
     make({"city": lambda _: False}).put([letter(1)])
     assert peek.rows(tmp_path / "outbox.db", "SELECT count(*) FROM message") == [(0,)]
@@ -88,6 +82,14 @@ def test_pending_gives_newest_alerts_then_the_oldest_rest(make):
     )
     assert numbers(outbox.pending("office", 99)) == [5, 2, 0, 1, 3, 4, 6]
     assert numbers(outbox.pending("office", 3)) == [5, 2, 0]
+
+
+@pytest.mark.parametrize("query", [outbox_module._NEWEST_FIRST, outbox_module._SETTLE])
+def test_row_is_found_without_a_look_at_all_that_waits(make, tmp_path, query):
+    make()
+    asked = f"EXPLAIN QUERY PLAN {query.replace('?', '1')}"
+    plan = next(row[-1] for row in peek.rows(tmp_path / "outbox.db", asked))
+    assert "state=? AND urgent=?" in plan
 
 
 def test_newest_do_not_wait_behind_a_backlog_and_each_comes_once(make):

@@ -9,6 +9,7 @@ from crossings import PRIVACY, crossing
 from letters import letter
 
 from agent.errors import StoreError
+from agent.records import Phase
 
 DAY_S = 86_400
 
@@ -105,6 +106,20 @@ def test_start_in_the_middle_begins_again_and_stores_nothing_twice(make, tmp_pat
     assert taken_over(again) == list(range(1, 51))
     again.close()
     assert make().salvage(PRIVACY.restored) == 0  # done is done
+
+
+def test_occurrence_whose_end_is_found_before_its_start_is_over(make, tmp_path):
+    start = letter(1, phase=Phase.START, pad=101)
+    end, open_still = letter(1, n=1, phase=Phase.END), letter(2, phase=Phase.START)
+    outbox = make()
+    outbox.put([end, start, open_still])
+    outbox.close()
+    overwrite(tmp_path / "outbox.db", 0)
+    messages = {each.body: each for each in (start, end, open_still)}
+    again = make()
+    while again.salvage(messages.get, 1):
+        pass
+    assert [each.message_id for each in again.unfinished()] == [open_still.message_id]
 
 
 def test_file_set_aside_goes_with_its_age(make, tmp_path, clock):
