@@ -94,6 +94,7 @@ class CameraLoop:
             duty=min(1.0, awake_s / wall_s),
             looks_fps=looks / wall_s,
             skipped=self._seat.skipped,
+            gate=state.sleeps if state.sleeps in ("keyframes", "awake") else None,
         )
 
     def _run(self, stop: threading.Event, writer: Sink) -> None:

@@ -290,6 +290,7 @@ class CameraHealth:
     duty: float  # share of time awake, 0..1
     looks_fps: float = 0.0  # frames that were looked at
     skipped: int = 0  # frames that should have been
+    gate: str | None = None  # sizes tell nothing of its stream: "keyframes" are looked at, or all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

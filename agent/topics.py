@@ -69,6 +69,11 @@ _CAMERA = _object(
     duty=_NUMBER | {"minimum": 0, "maximum": 1, "description": "share of time awake"},
     look=_NUMBER | {"minimum": 0, "description": "frames looked at, a second"},
     skip=_WHOLE | {"description": "frames not looked at for want of time; absent means 0"},
+    gate={
+        "enum": ["keyframes", "awake"],
+        "description": "the sizes of its coded pictures tell nothing (set the camera to VBR): while"
+        " idle, keyframes are looked at, or all is decoded; absent where they tell, or none come",
+    },
 )
 
 _QUEUE = _object(

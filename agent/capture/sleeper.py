@@ -122,7 +122,8 @@ class Sleeper:
         elif not tells and apart_s <= _FAR_S and not self._is_too_large:
             mode = "keyframes" if attention.keyframes_will_do else "awake"
         if mode != attention.mode:
-            log.info("camera %s: %s", self._camera_id, _SAID[mode])
+            level = logging.INFO if mode == "sizes" else logging.WARNING
+            log.log(level, "camera %s: %s", self._camera_id, _SAID[mode])
         attention.mode = mode
 
     def _look_is_due(self, unit: AccessUnit, sign: Sign) -> bool:
@@ -248,7 +249,7 @@ class _CatchUp:
 _SAID = {
     "sizes": "sleeps while the sizes of its coded pictures stay as they are",
     "keyframes": "the sizes of its coded pictures tell nothing (CBR, or much noise): looks at"
-    " keyframes while idle; set it to VBR to save a tenth of a core",
+    " keyframes while idle; set it to VBR",
     "awake": "decodes all: the sizes of its pictures tell nothing (CBR, or much noise), or its"
     " keyframes lie too far apart; set it to VBR, and to a keyframe every 1 to 2 s",
 }

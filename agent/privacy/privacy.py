@@ -276,6 +276,7 @@ def _vital_signs(health: Health) -> dict[str, Any]:
             duty=round(sign.duty, 2),
             look=round(sign.looks_fps, 1),
             skip=sign.skipped or None,
+            gate=sign.gate,
         )
         for camera, sign in health.cameras.items()
     }

@@ -148,7 +148,7 @@ def test_sleeper_of_vehicles_does_not_rely_on_keyframes():
 
 
 def test_sleeper_of_rare_keyframes_whose_sizes_tell_nothing_stays_awake(caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("WARNING")
     looker = Looker().watch(units_of(Street((480, 270)), 110, kbits=400, gop_s=5))
     assert looker.attention.mode == "awake"
     assert looker.slept_s == []

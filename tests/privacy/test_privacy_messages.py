@@ -241,7 +241,13 @@ def test_health_has_the_keys_of_the_contract(privacy):
         at=AT,
         cameras={
             "gate-in": CameraHealth(
-                fps=9.83, age_s=0.12, drops=0, duty=0.123, looks_fps=4.21, skipped=7
+                fps=9.83,
+                age_s=0.12,
+                drops=0,
+                duty=0.123,
+                looks_fps=4.21,
+                skipped=7,
+                gate="keyframes",
             ),
             "new": CameraHealth(fps=0.0, age_s=None, drops=0, duty=0.0),
         },
@@ -259,7 +265,8 @@ def test_health_has_the_keys_of_the_contract(privacy):
     assert json.loads(privacy.health(health).body) == {
         "t": 1_764_000_000_123,
         "cam": {
-            "gate-in": {"fps": 9.8, "age": 0.1, "drop": 0, "duty": 0.12, "look": 4.2, "skip": 7},
+            "gate-in": {"fps": 9.8, "age": 0.1, "drop": 0, "duty": 0.12, "look": 4.2}
+            | {"skip": 7, "gate": "keyframes"},
             "new": {"fps": 0.0, "drop": 0, "duty": 0.0, "look": 0.0},
         },
         "q": {
