@@ -283,6 +283,7 @@ class Proving:
         for each in self._beside:
             each.take()
         if trial is None:
+            _log.info("update: the trial was ended; what was before it speaks")
             self._stage = None
             if was_live:  # taken back by hand
                 self._reopen()
@@ -398,19 +399,22 @@ class Proving:
             self.eyes = stage.shadow
             self._set_stage(old)
         _log.info("update: %s is live", _named(trial))
-        return [News(kind=UPDATED, what=what, why="trial") for what in _names(trial)]
+        return [News(kind=UPDATED, what=what, why=_word(trial, "trial")) for what in _names(trial)]
 
     def _confirm(self) -> list[News]:
+        trial = self._trial
+        assert trial is not None
         try:
             with self._models.alone():
-                if not self._is_still(self._trial):
+                if not self._is_still(trial):
                     return []
-                trial = self._models.confirm()
+                self._models.confirm()
         except UpdateError as error:
             return [] if error.why == "busy" else self._fail(error.why, str(error))
         self._trial = self._stage = None
         _log.info("update: %s is confirmed", _named(trial))
-        return [News(kind=UPDATED, what=what, why="confirmed") for what in _names(trial)]
+        word = _word(trial, "confirmed")
+        return [News(kind=UPDATED, what=what, why=word) for what in _names(trial)]
 
     def _fail(self, word: str, text: str) -> list[News]:
         """Never again, and back where it was live."""
@@ -481,6 +485,11 @@ class Proving:
 
     def _now_ms(self) -> int:
         return self._clock.now().utc_ms
+
+
+def _word(trial: Trial, word: str) -> str:
+    """The box does not claim to have compared what no camera has shown it."""
+    return word if min(trial.old.frames, trial.new.frames) else "unseen"
 
 
 def _count(tally: Tally, reading: PlateReading) -> None:

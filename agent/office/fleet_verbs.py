@@ -90,7 +90,8 @@ def _status(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, indent=2))
     else:
-        print("\n".join(status_lines(found) + _table(found.get("boxes", []))))
+        table = _table(found["boxes"], args.seconds) if args.url else []
+        print("\n".join(status_lines(found) + table))
     return 1 if any(role["expired"] for role in found["roles"]) else 0
 
 
@@ -168,15 +169,16 @@ def _subscription(args: argparse.Namespace, fleet: Fleet, lock: threading.Lock) 
     return Subscription(broker, _TOPIC, lambda payload: None, args.login, hear_on=hear)
 
 
-def _table(rows: list[dict[str, Any]]) -> list[str]:
+def _table(rows: list[dict[str, Any]], seconds: float) -> list[str]:
     if not rows:
-        return []
+        return ["", f"no box that fits has said anything within {seconds:g} s"]
     head = ("box", "ring", "model", "version", "state", "since", "reason")
     cells = [head, *(_cells(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     said = ["", *("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)]
     if sys.stdout.isatty():
-        said.append(f"{len({row['box'] for row in rows})} boxes")
+        boxes = len({row["box"] for row in rows})
+        said.append(f"{boxes} box{'' if boxes == 1 else 'es'}")
     return said
 
 

@@ -31,7 +31,7 @@ class Outcome:
 
     model: str
     version: str
-    state: str  # trial | active | refused | waiting | halted
+    state: str  # trial | active | kept (a certificate) | refused | waiting | halted
     why: str
 
 

@@ -167,6 +167,7 @@ def _apply(args: argparse.Namespace) -> int:
     verdicts = {
         "trial": "on trial",
         "active": "active at the next start",
+        "kept": "kept",
         "refused": "REFUSED",
         "waiting": "not now",
         "halted": "HALTED",

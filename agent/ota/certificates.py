@@ -6,6 +6,7 @@ of the one that agent.yaml names as long as it fits the box's key and ends later
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES = 64_000
 
+MODEL = "certificate"
+"""Under this name `about` and `health` say what became of it."""
+
 _FAMILY = "it is not this box's own, renewed"
 
 
@@ -31,13 +35,22 @@ def place(state: Path) -> Path:
     return state / "ota" / "box.pem"
 
 
+def renewed(state: Path) -> tuple[str, int] | None:
+    """sha256 of the one that came last, and when (Unix ms); None where none did."""
+    try:
+        content, at_ns = place(state).read_bytes(), place(state).stat().st_mtime_ns
+    except OSError:
+        return None
+    return hashlib.sha256(content).hexdigest(), at_ns // 1_000_000
+
+
 def with_renewed(config: Config, state: Path) -> Config:
     """The configuration with it in the place of what it renews."""
-    renewed = place(state)
-    if not renewed.is_file():
+    kept = place(state)
+    if not kept.is_file():
         return config
     brokers = {
-        name: replace(broker, cert=renewed) if _renews(renewed, broker) else broker
+        name: replace(broker, cert=kept) if _renews(kept, broker) else broker
         for name, broker in config.brokers.items()
     }
     return replace(config, brokers=MappingProxyType(brokers))

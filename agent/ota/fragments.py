@@ -23,7 +23,7 @@ from agent import durable
 from agent.config.load import check
 from agent.config.model import Config
 from agent.errors import UpdateError
-from agent.ota.certificates import with_renewed
+from agent.ota import certificates
 from agent.ota.healing import read_or_set_aside
 from agent.ota.memory import Refused
 from agent.ota.trial import CRASHES
@@ -111,10 +111,10 @@ class Fragments:
                 self._sweep()
             return version(state.trial)
 
-    def refuse(self, sha256: str, word: str, text: str, now_ms: int) -> None:
+    def refuse(self, sha256: str, word: str, text: str, now_ms: int, *, model: str = MODEL) -> None:
         """Never this one again; where it is in force, the one before is."""
         with self._changing() as state:
-            self._save(_taken_back(state, word, text, now_ms, sha256))
+            self._save(_taken_back(state, word, text, now_ms, sha256, model))
 
     def roll_back(self, now_ms: int) -> str:
         """By hand: agent.yaml as it is written, and never again what lay over it; its version."""
@@ -140,15 +140,19 @@ class Fragments:
     def report(self) -> dict[str, dict[str, Any]]:
         """For `about` and `health`: what is in force, or what was refused since."""
         state = self.state()
-        last = max(state.refused.values(), key=lambda each: each.at_ms, default=None)
-        if last is not None and last.at_ms >= state.since_ms:
-            row = {"v": last.version, "n": 0, "state": "refused", "since": last.at_ms}
-            return {MODEL: row | {"why": last.word}}
-        if not state.in_force:
-            return {}
-        phase = "live" if state.trial else "active"
-        row = {"v": version(state.in_force), "n": 0, "state": phase, "since": state.since_ms}
-        return {MODEL: row}
+        rows: dict[str, dict[str, Any]] = {}
+        if state.in_force:
+            phase = "live" if state.trial else "active"
+            rows[MODEL] = _row(version(state.in_force), phase, state.since_ms)
+        if renewed := certificates.renewed(self._state):
+            rows[certificates.MODEL] = _row(version(renewed[0]), "active", renewed[1])
+        for each in sorted(state.refused.values(), key=lambda each: each.at_ms):
+            is_ours = each.model == MODEL
+            since_ms = state.since_ms if is_ours else rows.get(each.model, {}).get("since", 0)
+            if each.at_ms >= since_ms:
+                refused = _row(each.version, "refused", each.at_ms)
+                rows[each.model] = refused | {"why": each.word}
+        return rows
 
     def lay_over(self, config: Config, now_ms: int) -> tuple[Config, str]:
         """The configuration with the fragment that lies over its file, and which one that is.
@@ -161,7 +165,7 @@ class Fragments:
         except UpdateError as error:  # a card that cannot be read or written: the file alone holds
             _log.warning("update: %s", error)
             laid, sha256 = config, ""
-        return with_renewed(laid, self._state), sha256
+        return certificates.with_renewed(laid, self._state), sha256
 
     def _laid_over(self, config: Config, now_ms: int) -> tuple[Config, str]:
         assert config.path is not None
@@ -233,10 +237,16 @@ def _parsed(content: bytes) -> State:
     )
 
 
-def _taken_back(state: State, word: str, text: str, now_ms: int, sha256: str = "") -> State:
+def _row(shown: str, phase: str, since_ms: int) -> dict[str, Any]:
+    return {"v": shown, "n": 0, "state": phase, "since": since_ms}
+
+
+def _taken_back(
+    state: State, word: str, text: str, now_ms: int, sha256: str = "", model: str = MODEL
+) -> State:
     bad = sha256 or state.trial
     refused = Refused(
-        model=MODEL, version=version(bad), serial=0, word=word, text=text, at_ms=now_ms
+        model=model, version=version(bad), serial=0, word=word, text=text, at_ms=now_ms
     )
     everything = {**state.refused, bad: refused}
     if bad == state.trial:

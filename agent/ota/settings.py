@@ -20,7 +20,6 @@ from agent.ota.client import Client
 from agent.ota.fragments import MODEL, Fragments, version
 
 LIMIT_BYTES = 128 * 1024
-CERTIFICATE = "certificate"
 
 _BOX = re.compile(r"[a-z0-9-]{1,31}/[a-z0-9-]{1,31}")
 _CHECK = (sys.executable, "-m", "agent.cli", "check", "--json")
@@ -80,7 +79,7 @@ def fetch_certificate(
         return []
     sha256 = target.hashes["sha256"]
     if refused := fragments.state().refused.get(sha256):
-        return [_outcome(CERTIFICATE, sha256, "refused", f"refused before: {refused.text}")]
+        return [_outcome(certificates.MODEL, sha256, "refused", f"refused before: {refused.text}")]
     kept = certificates.place(state)
     content = client.download(target, certificates.LIMIT_BYTES).read_bytes()
     if kept.is_file() and kept.read_bytes() == content:
@@ -90,9 +89,10 @@ def fetch_certificate(
     except UpdateError as error:
         if error.why == "old":  # the one that the box has was put there since
             return []
-        fragments.refuse(sha256, f"certificate-{error.why}", str(error), now_ms)
-        return [_outcome(CERTIFICATE, sha256, "refused", str(error))]
-    return [_outcome(CERTIFICATE, sha256, "active", "renewed; shown at the next connection")]
+        word = f"certificate-{error.why}"
+        fragments.refuse(sha256, word, str(error), now_ms, model=certificates.MODEL)
+        return [_outcome(certificates.MODEL, sha256, "refused", str(error))]
+    return [_outcome(certificates.MODEL, sha256, "kept", "renewed; the agent shows it from now on")]
 
 
 def label_of(content: bytes) -> str:

@@ -239,7 +239,10 @@ def test_key_of_fragments_signs_no_models_lists_or_halts(here, maintainer, box):
 class TestCertificates:
     def test_renewed_certificate_takes_the_place_of_the_one_in_the_file(self, here, authority):
         fresh = authority.renew("a_b", days=90)
-        assert here.certificate(fresh)[0][0] == "active"
+        assert here.certificate(fresh)[0][0] == "kept"
+        (row,) = here.fragments.report().items()
+        assert row[0] == "certificate"
+        assert (row[1]["v"], row[1]["state"]) == (label_of(fresh), "active")
         config, _ = here.fragments.lay_over(load(here.file), 6)
         assert config.brokers["office"].cert == certificates.place(here.state)
         assert config.brokers["office"].key == here.file.parent / "box.key"
@@ -259,6 +262,9 @@ class TestCertificates:
         assert not certificates.place(here.state).exists()
         (told,) = here.fragments.untold()
         assert told.word == "certificate-key"
+        assert {key: row["why"] for key, row in here.fragments.report().items()} == {
+            "certificate": "certificate-key"
+        }
 
     def test_certificate_of_another_name_is_refused(self, here, authority):
         ((state, why),) = here.certificate(authority.renew("a_b", days=90, named="a_c"))

@@ -308,11 +308,11 @@ def test_trial_on_a_camera_that_sleeps_all_day_comes_to_its_end(models, daemon, 
     daemon.proving._ticked_s -= 3
     assert daemon.tick() == []
     daemon.proving._ticked_s -= 1  # four times its length, and not one frame
-    assert daemon.tick() == [("model.updated", "face 0.7.1", "trial")]
+    assert daemon.tick() == [("model.updated", "face 0.7.1", "unseen")]
     assert models.trial().waited_s == 0
     daemon.tick()
     daemon.proving._ticked_s -= 4
-    assert daemon.tick() == [("model.updated", "face 0.7.1", "confirmed")]
+    assert daemon.tick() == [("model.updated", "face 0.7.1", "unseen")]
 
 
 def test_update_that_takes_hours_keeps_the_daemon_from_nothing(models, daemon, tmp_path):
