@@ -51,6 +51,7 @@ from agent.records import (
     Status,
 )
 from agent.rules.clock import ClockWatch
+from agent.rules.expiry import Expiry
 from agent.rules.plates import PlatePolicy
 from agent.rules.trouble import Trouble
 from agent.sharing import Sharing
@@ -159,6 +160,7 @@ class Box:
             Trouble(kind, self._ids) for kind in (DISK, HOT, POWER)
         )
         self._given_up = 0
+        self._expiry = Expiry(config.brokers)
         # By how much, until when more may come, and the row that was reached.
         self._redate: tuple[int, float, int] | None = None
         self._clock_watch = ClockWatch(was_unset=self.outbox.has_undated(boot_id()))
@@ -215,6 +217,8 @@ class Box:
         if now_s >= self._about_due_s:
             self._about_due_s = now_s + _ABOUT_EVERY_S
             self._tidy_feedback()
+            for why in self._expiry.look(self._clock.now()):
+                self.tell("audit", why)
             self._say(self._privacy.about(About(at=self._clock.now(), facts=self._facts())))
         if now_s >= self._health_due_s:
             self._health_due_s = now_s + HEALTH_S[self.budget.saving]
@@ -469,6 +473,7 @@ class Box:
             "hotlists": {hotlist.name: hotlist.label for hotlist in in_force},
             "sends": [each.facts() for each in disclose(self.config)],
             "ota": self.proving.report(),
+            "certificates": self._expiry.days(),
         } | ({"feedback": report} if (report := self._feedback.report()) else {})
 
 

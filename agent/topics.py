@@ -143,7 +143,17 @@ _FEEDBACK = {
     },
 }
 
-_ABOUT = _object(("t",), t=_WHOLE | {"description": "Unix ms"}, ota=_OTA, feedback=_FEEDBACK)
+_ABOUT = _object(
+    ("t",),
+    t=_WHOLE | {"description": "Unix ms"},
+    ota=_OTA,
+    feedback=_FEEDBACK,
+    certificates={
+        "type": "object",
+        "description": "by broker: the last day of the certificate that the box shows there",
+        "additionalProperties": {"type": "string", "format": "date"},
+    },
+)
 
 _WANT = _object(
     (),

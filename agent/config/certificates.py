@@ -21,11 +21,11 @@ def dates_trouble(cert: Path, utc_ms: int, ahead_ms: int = 0) -> str:
     """Why a certificate is of no use now, or will be none in `ahead_ms`; "" when it is fine."""
     not_before_ms, not_after_ms = validity_ms(cert)
     if utc_ms > not_after_ms:
-        return f"expired on {_day(not_after_ms)}; renew it"
+        return f"expired on {day_of(not_after_ms)}; renew it"
     if utc_ms < not_before_ms:
-        return f"is valid from {_day(not_before_ms)} on only; check the clock"
+        return f"is valid from {day_of(not_before_ms)} on only; check the clock"
     if utc_ms + ahead_ms > not_after_ms:
-        return f"expires on {_day(not_after_ms)}; renew it"
+        return f"expires on {day_of(not_after_ms)}; renew it"
     return ""
 
 
@@ -67,5 +67,6 @@ def _moment_ms(text: bytes) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def _day(utc_ms: int) -> str:
+def day_of(utc_ms: int) -> str:
+    """Year-month-day in UTC of Unix ms."""
     return datetime.fromtimestamp(utc_ms / 1000, tz=timezone.utc).strftime("%Y-%m-%d")
