@@ -75,7 +75,7 @@ class Shelf:
         names = {f"{place.name}{_SUFFIX}" for place in self._places}
         for stray in folder.glob(f"*{_SUFFIX}"):
             if stray.name not in names:
-                stray.unlink(missing_ok=True)
+                _forget(stray)
 
     def look(self, utc_ms: int) -> list[News]:
         """See what has changed since the last look."""
@@ -213,6 +213,14 @@ class _Place:
 
     def _news(self, why: str, hotlist: Hotlist) -> News:
         return News(hotlist=self.name, why=why, label=hotlist.label, size=hotlist.size)
+
+
+def _forget(copy: Path) -> None:
+    """A card that has become read-only keeps what it has; the box runs all the same."""
+    try:
+        copy.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("%s: cannot be deleted: %s", copy, error.strerror)
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -93,6 +93,11 @@ def _register_make(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     make.add_argument("--skip-bad", action="store_true", help="leave wrong lines out instead")
     make.add_argument(
+        "--empty",
+        action="store_true",
+        help="a table without plates is meant: the boxes shall seek none of this list any more",
+    )
+    make.add_argument(
         "--cars",
         metavar="N",
         type=int,
@@ -158,8 +163,8 @@ def _make(args: argparse.Namespace) -> int:
             "mahalla hotlist: nothing is written: mend these lines, or --skip-bad", file=sys.stderr
         )
         return 1
-    if not sheet.sought:
-        raise HotlistError(f"{args.table}: has no plates")
+    if not sheet.sought and (sheet.problems or not args.empty):
+        raise HotlistError(f"{args.table}: has no plates; with --empty nothing is sought any more")
     cost = Cost()
     content = seal(
         name=args.name,

@@ -158,6 +158,16 @@ def test_make_takes_a_plate_of_no_form_where_the_country_is_left_open(office, ma
     assert opened(office).find("?", "12345678", 0)
 
 
+def test_make_of_an_empty_table_takes_back_every_plate_if_that_is_meant(office, make):
+    assert make(f"{HEAD}01A123BC,,1,x,\n")[0] == 0
+    code, _, err = make(HEAD)
+    assert (code, opened(office).size, "--empty" in err) == (1, 1, True)
+    code, _, err = make(f"{HEAD}01A12,,1,x,\n", "--empty", "--skip-bad")  # a table gone wrong
+    assert (code, opened(office).size) == (1, 1)
+    assert make(HEAD, "--empty")[0] == 0
+    assert opened(office).size == 0
+
+
 def test_make_takes_the_folder_that_site_build_writes(office, make):
     (office.folder / "boxes" / "south").mkdir()
     for name in ("box", "ca"):  # of `site build`: the box's certificate, and who has signed it

@@ -207,6 +207,14 @@ def test_shelf_forgets_the_copy_of_a_list_that_is_no_longer_configured(office, s
     assert list((office.folder / "kept").iterdir()) == []
 
 
+def test_shelf_that_cannot_delete_such_a_copy_goes_on(office, caplog):
+    (office.folder / "kept" / "stolen.list").mkdir(parents=True)  # root may delete any file
+    office.make(PLATE, name="local", file="local.list")
+    box = Shelf([office.source("local")], office.folder / "kept")
+    assert whys(box) == ["loaded"]
+    assert "stolen.list: cannot be deleted" in caplog.text
+
+
 def test_shelf_that_cannot_keep_a_copy_goes_on(office, shelf):
     office.make(PLATE)
     (office.folder / "kept").write_text("a file in the way")
