@@ -1,9 +1,10 @@
 """Speed, memory and start-up in one table: ours beside the bare interpreter, in one run.
 
-    make bench                 or    .venv/bin/python tests/bench/bench.py --threads 2
+    make bench                 or    .venv/bin/python tests/bench/bench.py [PART ...] --threads 2
 
-Ratios are of runs that alternate, so that a busy machine slows both. Nothing here can fail: a
-figure belongs to the machine it was measured on.
+Ratios are of runs that alternate, so that a busy machine slows both; that of CPU seconds counts
+every thread, that of frames a second what two cores hide. Nothing here can fail: a figure belongs
+to the machine it was measured on.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from report import Report
+
 from agent.capture.clip import ClipSource
 from agent.clock import ManualClock
 from agent.config.model import CameraConfig
@@ -38,44 +41,64 @@ from agent.track.tracker import Tracker
 ROOT = Path(__file__).parents[2]
 CLIPS = {"face": "carphone_pristine.mp4", "object": "bikes.mp4"}
 ROLES = {"face": "face", "object": "traffic"}
-ROUNDS = 5
 ENDED = None
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", help="throughput, stages, daemon (default: all)")
     parser.add_argument("--threads", type=int, default=1, help="of the interpreter (default 1)")
-    threads = parser.parse_args().threads
-    print(f"{os.cpu_count()} cores, {threads} interpreter threads, Python {sys.version.split()[0]}")
-    for task, cameras in itertools.product(CLIPS, (1, 2, 4)):
-        throughput(task, open_model(find_package(task), threads=threads), cameras)
-    for task in CLIPS:
-        stages(task, open_model(find_package(task), threads=threads))
-    for task in CLIPS:
-        one_camera(task)
-    starting()
+    parser.add_argument("--rounds", type=int, default=5, help="of throughput (default 5)")
+    asked = parser.parse_args()
+    parts, threads = asked.parts or ["throughput", "stages", "daemon"], asked.threads
+    report = Report("speed")
+    cores, version = os.cpu_count(), sys.version.split()[0]
+    report.say(f"{cores} cores, {threads} interpreter threads, Python {version}")
+    report.table("Speed, memory, start-up", ["what", "ours", "beside", "unit", "ratio"])
+    if "throughput" in parts:
+        for task, cameras in itertools.product(CLIPS, (1, 2, 4)):
+            model = open_model(find_package(task), threads=threads)
+            throughput(report, task, model, cameras, asked.rounds)
+    if "stages" in parts:
+        for task in CLIPS:
+            stages(report, task, open_model(find_package(task), threads=threads))
+    if "daemon" in parts:
+        for task in CLIPS:
+            one_camera(report, task)
+        starting(report)
+    report.save()
 
 
-def row(what: str, ours: float, other: float | None, unit: str, ratio: str = "") -> None:
-    beside = "" if other is None else f"{other:10.2f}"
-    print(f"{what:<48}{ours:10.2f}{beside:>10} {unit:<10}{ratio}")
+def row(
+    report: Report,
+    what: str,
+    ours: float,
+    other: float | None,
+    unit: str,
+    ratio: float | None = None,
+    note: str = "",
+) -> None:
+    beside = "" if other is None else f"{other:.2f}"
+    said = " ".join(filter(None, ("" if ratio is None else f"x {ratio:.3f}", note)))
+    report.row(what, f"{ours:.2f}", beside, unit, said, bar=ratio)
 
 
-def throughput(task: str, model: Model, cameras: int) -> None:
+def throughput(report: Report, task: str, model: Model, cameras: int, rounds: int) -> None:
     """Frames a second from the decoder to the tracks, beside the interpreter's invoke alone.
 
     With two cameras, as on most boxes, one prepares its picture while the other's is looked at.
     """
     clip = ROOT / ".cache" / "clips" / CLIPS[task]
     frames = cameras * sum(1 for _ in _frames(clip))
-    chained, bare = [], []
-    for _ in range(ROUNDS):
-        chained.append(frames / _seconds(lambda: _all_cameras(cameras, clip, task, model)))
-        bare.append(frames / _seconds(lambda: [_invoke(model) for _ in range(frames)]))
-    ratio = statistics.median(ours / theirs for ours, theirs in zip(chained, bare, strict=True))
-    ours, theirs = statistics.median(chained), statistics.median(bare)
     what = f"{task}: capture->track beside invoke, {cameras} camera{'s' * (cameras > 1)}"
-    row(what, ours, theirs, "frames/s", f"x {ratio:.3f}")
+    chained, bare = [], []
+    for _ in range(rounds):
+        chained.append(_spent_s(lambda: _all_cameras(cameras, clip, task, model)))
+        bare.append(_spent_s(lambda: [_invoke(model) for _ in range(frames)]))
+    for number, unit in enumerate(("frames/s", "frames/CPU s")):
+        ours, theirs = ([frames / spent[number] for spent in each] for each in (chained, bare))
+        ratio = statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
+        row(report, what, statistics.median(ours), statistics.median(theirs), unit, ratio)
 
 
 def _all_cameras(cameras: int, clip: Path, task: str, model: Model) -> None:
@@ -111,7 +134,7 @@ def _capture_to_track(clip: Path, task: str, model: Model) -> None:
     thread.join()
 
 
-def stages(task: str, model: Model) -> None:
+def stages(report: Report, task: str, model: Model) -> None:
     """Milliseconds of each stage of one frame, median over the clip, one after the other."""
     detectors = {budget: Detector(model, budget=budget) for budget in (1, 3)}
     tracker, took = Tracker(), {}
@@ -129,10 +152,10 @@ def stages(task: str, model: Model) -> None:
         _timed(took, "detect, up to 3 inferences", lambda f=frame: detectors[3].detect(f))
         _timed(took, "track", lambda f=frame, d=found: tracker.update(d, f.t_mono_ns))
     for stage, ms in took.items():
-        row(f"{task}: {stage}", statistics.median(ms), None, "ms")
+        row(report, f"{task}: {stage}", statistics.median(ms), None, "ms")
 
 
-def one_camera(task: str) -> None:
+def one_camera(report: Report, task: str) -> None:
     """The daemon with one camera: memory once it has looked for a while, and start-up."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "agent.yaml"
@@ -147,17 +170,20 @@ def one_camera(task: str) -> None:
                 stderr=subprocess.DEVNULL,
             )
             door.wait_for("READY=1")
-            row(f"{task}: mahalla run, start to ready", time.perf_counter() - began, None, "s")
+            took_s = time.perf_counter() - began
+            row(report, f"{task}: mahalla run, start to ready", took_s, None, "s")
             time.sleep(12)
             pages = int(Path(f"/proc/{daemon.pid}/statm").read_text().split()[1])
-            row(f"{task}: resident, one camera", pages * 4096 / 1e6, None, "MB", "goal 150")
+            resident_mb = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+            row(report, f"{task}: resident, one camera", resident_mb, None, "MB", note="goal 150")
             began = time.perf_counter()
             daemon.terminate()
             daemon.wait(10)
-            row(f"{task}: SIGTERM to exit", time.perf_counter() - began, None, "s", "goal 5")
+            took_s = time.perf_counter() - began
+            row(report, f"{task}: SIGTERM to exit", took_s, None, "s", note="goal 5")
 
 
-def starting() -> None:
+def starting(report: Report) -> None:
     """What importing costs, beside a bare Python."""
     bare = _fastest([sys.executable, "-c", "pass"])
     for name, words in (
@@ -166,7 +192,7 @@ def starting() -> None:
         ("import numpy and cv2 alone", ["-c", "import numpy, cv2"]),
     ):
         took = _fastest([sys.executable, *words])
-        row(f"{name} beside python -c pass", took, bare, "s", f"x {took / bare:.1f}")
+        row(report, f"{name} beside python -c pass", took, bare, "s", took / bare)
 
 
 class _Notified:
@@ -220,6 +246,13 @@ def _seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def _spent_s(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall-clock seconds, and CPU seconds of all threads."""
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - began_s, time.process_time() - began_cpu_s
 
 
 def _timed(took: dict[str, list[float]], stage: str, work: Callable[[], object]):
