@@ -52,7 +52,7 @@ class CameraLoop:
         self._privacy = privacy
         self._clock = clock
         self._pulse = pulse
-        self._seat = sharing.seat(camera.camera_id)
+        self._seat = sharing.seat(camera.camera_id, camera.most_fps)
         self._plates = plates
         self._beside = beside
         self._keeping = keeping

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     from agent.privacy.pseudonyms import Pseudonyms
     from agent.records import Moment
     from agent.rules.plates import PlatePolicy
-    from agent.sharing import Pace
+    from agent.sharing import FPS, Pace
     from agent.ulid import UlidMaker
     from agent.video import Video
 
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
             if frame is None:
                 continue
             at = Moment(mono_ns=frame.t_mono_ns, utc_ms=frame.t_utc_ms)
-            if not pace.due(at.mono_ns):
+            if not pace.due(at.mono_ns, camera.most_fps or FPS):
                 continue
             seen = pipeline.frame(frame)
             _write(out, seen.messages)

@@ -77,6 +77,15 @@ class Demand:
     need: Need = Need.REST
     closer_s: float = 0.0
     plain_s: float = 0.0  # without closer looks at small things
+    most_fps: float = FPS  # as its configuration says
+
+    @property
+    def wanted_fps(self) -> float:
+        return min(WANTED[self.need], self.most_fps)
+
+    @property
+    def least_fps(self) -> float:
+        return min(_LEAST[self.need], self.most_fps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,19 +101,19 @@ def shares(demands: Mapping[str, Demand], cores: float) -> tuple[Mapping[str, Sh
     awake = {name: each for name, each in demands.items() if each.need is not Need.REST}
     given = {name: Share(fps=FPS) for name in demands}
     for closer in (True, False):
-        least = sum(_LEAST[each.need] * _cost_s(each, closer) for each in awake.values())
-        wanted = sum(WANTED[each.need] * _cost_s(each, closer) for each in awake.values())
+        least = sum(each.least_fps * _cost_s(each, closer) for each in awake.values())
+        wanted = sum(each.wanted_fps * _cost_s(each, closer) for each in awake.values())
         if least > cores:
             continue
         part = 1.0 if wanted <= cores else (cores - least) / (wanted - least)
         for name, each in awake.items():
-            low, high = _LEAST[each.need], WANTED[each.need]
+            low, high = each.least_fps, each.wanted_fps
             given[name] = Share(fps=low + part * (high - low), closer=closer)
         if not closer:
             return given, Step.CLOSER_LOOKS
         return given, Step.NOTHING if part == 1.0 else Step.SLOW_LOOKS
     for name, each in awake.items():
-        fps = max(LEAST_FPS, _LEAST[each.need] * cores / least)
+        fps = max(LEAST_FPS, each.least_fps * cores / least)
         given[name] = Share(fps=fps, closer=False)
     return given, Step.LOOKS
 
@@ -150,14 +159,14 @@ class Pace:
 class Seat:
     """One camera's place at the table; asked by that camera's thread, counts are for all."""
 
-    def __init__(self, sharing: Sharing, name: str) -> None:
+    def __init__(self, sharing: Sharing, name: str, most_fps: float) -> None:
         self.looks = 0
         self.skipped = 0
         """Looks that were wanted and not had: not granted, late, or the last one took too long."""
         self.share = Share(fps=FPS)
         self._sharing = sharing
         self._name = name
-        self._demand = Demand()
+        self._demand = Demand(most_fps=most_fps)
         self._wanted, self._granted = Pace(), Pace()
         self._drops = 0
 
@@ -167,7 +176,7 @@ class Seat:
         `age_s` is 0 for one that is late on purpose, from before a wake.
         """
         missed = self._wanted.missed
-        wanted = self._wanted.due(t_mono_ns, WANTED[self._demand.need])
+        wanted = self._wanted.due(t_mono_ns, self._demand.wanted_fps)
         if drops > self._drops:  # there were frames at those times
             self.skipped += self._wanted.missed - missed
         self._drops = drops
@@ -196,7 +205,7 @@ class Seat:
 
     def leave(self) -> None:
         """The camera's thread ends."""
-        self._demand = Demand()
+        self._demand = Demand(most_fps=self._demand.most_fps)
         self._sharing.forget(self._name)
 
     def _ask(self, demand: Demand, took_s: float = 0.0) -> None:
@@ -224,9 +233,9 @@ class Sharing:
         self._counts = (0, 0)
         self._skipped_share = 0.0
 
-    def seat(self, name: str) -> Seat:
-        """A place for one camera."""
-        self._seats.append(Seat(self, name))
+    def seat(self, name: str, most_fps: float | None = None) -> Seat:
+        """A place for one camera, which is looked at no more often than `most_fps`."""
+        self._seats.append(Seat(self, name, most_fps or FPS))
         return self._seats[-1]
 
     def ask(self, name: str, demand: Demand, took_s: float) -> Share:

@@ -177,6 +177,12 @@ CAMERA = Table(
             doc="named spans of the week",
             active=False,
         ),
+        Field(
+            name="pace",
+            into="most_fps",
+            kind=number(1, 10),
+            doc="looks a second at most, 1 to 10; left out: 10 where something moves",
+        ),
         Field(name="rules", kind=RuleBook(), doc="what differs from the preset; off drops a rule"),
     ),
     _check_camera,

@@ -35,6 +35,7 @@ class CameraConfig:
     zones: Mapping[str, tuple[Point, ...]] = field(default_factory=_empty)
     lines: Mapping[str, LineConfig] = field(default_factory=_empty)
     hours: Mapping[str, str] = field(default_factory=_empty)
+    most_fps: float | None = None  # looks a second; None: as many as what moves there asks for
     rules: Mapping[str, Mapping[str, float]] = field(default_factory=_empty)
     """Rules in force, preset and overrides merged: kind -> parameter -> value (seconds, counts)."""
 

@@ -18,6 +18,7 @@ cameras:
     hours: {night: "Mon-Sun 22:00-06:00"}
     rules: {camera.lost: {after: 40s}}
     preset: market
+    pace: 4
 """
 
 
@@ -43,6 +44,7 @@ def test_fragment_takes_the_place_of_what_it_names(base, over):
     assert errors == []
     camera, before = config.cameras["gate-in"], load(base).cameras["gate-in"]
     assert (list(camera.zones), list(camera.lines), camera.preset) == (["yard"], ["out"], "market")
+    assert (camera.most_fps, before.most_fps) == (4, None)
     assert camera.rules["camera.lost"] == {"after": 40}
     assert (camera.source, camera.auth) == (before.source, before.auth)
     assert config.brokers == load(base).brokers
@@ -72,7 +74,7 @@ def test_fragment_that_reaches_for_another_section_is_refused(over, example, sec
     stolen = yaml.safe_dump({section: yaml.safe_load(example)[section]})
     config, (error,) = over(SETTINGS + stolen)
     assert config is None
-    assert error.endswith(f"fragment.yaml:8:1: {section}: is out of reach of a fragment; cameras")
+    assert error.endswith(f"fragment.yaml:9:1: {section}: is out of reach of a fragment; cameras")
 
 
 @pytest.mark.parametrize("key", WHERE_FROM)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.sharing import (
@@ -46,6 +48,22 @@ def test_looks_are_given_up_in_their_order(cores, road, yard, closer, step):
     assert found is step
     assert (given["road"].fps, given["yard"].fps) == pytest.approx((road, yard))
     assert {share.closer for share in given.values()} == {closer}
+
+
+@pytest.mark.parametrize(
+    ("cores", "road", "yard", "step"),
+    [(4.0, 4.0, CALM_FPS, Step.NOTHING), (0.7, 4.0, 3.0, Step.SLOW_LOOKS)],
+)
+def test_camera_with_a_pace_is_looked_at_no_more_often(cores, road, yard, step):
+    given, found = shares(TWO | {"road": replace(TWO["road"], most_fps=4.0)}, cores)
+    assert found is step
+    assert (given["road"].fps, given["yard"].fps) == pytest.approx((road, yard))
+
+
+def test_looks_beyond_the_pace_are_not_missed():
+    seat = Sharing(cores=1).seat("road", 2.0)
+    looks = sum(seat.due(k * 40 * MS) for k in range(100))  # 4 s
+    assert (looks, seat.skipped) == (8, 0)
 
 
 @pytest.mark.parametrize("cores", [0.1, 0.3, 0.5, 0.9, 1.2, 1.4, 3.0])
