@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 
 import pytest
+from securesystemslib.signer import CryptoSigner
+
+from agent.errors import UpdateError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
@@ -148,3 +152,62 @@ def test_trial_killed_at_any_step_leaves_a_working_slot_and_can_be_ended(maintai
         box.models.stopped()
     assert box.active == ("2" if how in ("go-live", "confirm") else "1")
     assert step > 1
+
+
+@pytest.mark.parametrize("room_bytes", [0, 1, 100, 400, 1000, 3000, 7000])
+def test_file_that_breaks_off_in_the_middle_leaves_a_working_slot(maintainer, box, room_bytes):
+    """A disk that fills up while a file is written: no file gets longer than that."""
+    maintainer.release("1")
+    box.apply(maintainer.public)
+    maintainer.release("2")
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, resource.RLIM_INFINITY))
+        try:
+            box.apply(maintainer.public)
+        except (UpdateError, OSError):
+            os._exit(3)
+        finally:
+            os._exit(1)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 3
+    assert box.active == "1"
+    assert box.models.memory().refused == {}
+    assert [each.state for each in box.apply(maintainer.public)] == ["active"]
+    assert box.active == "2"
+
+
+def test_publish_killed_at_any_step_leaves_a_repository_that_boxes_follow(maintainer, box):
+    maintainer.release("1")
+    box.apply(maintainer.public)
+    maintainer.add("2")
+    for step in range(1000):
+        was_killed = killed_at(step, maintainer.publish)
+        box.apply(maintainer.public)
+        if not was_killed:
+            break
+    assert box.active == "2"
+    assert step > 10
+
+
+def test_rotation_killed_at_any_step_is_made_good_by_the_next_renewal(maintainer, box):
+    maintainer.release("1")
+    box.apply(maintainer.public)
+    keys = maintainer.root
+    for step in range(1000):
+        old, fresh = keys[0], CryptoSigner.generate_ed25519()
+        signers, public = [*keys, fresh], (fresh.public_key, old.public_key)
+
+        def rotate(signers=signers, public=public):
+            maintainer.at().rotate("root", *public, signers)
+
+        was_killed = killed_at(step, rotate)
+        maintainer.at().renew([maintainer.online])
+        box.apply(maintainer.public)
+        if fresh.public_key.keyid in maintainer.at()._offline()[0].roles["root"].keyids:
+            keys = [*keys[1:], fresh]
+        if not was_killed:
+            break
+    assert step > 5
+    maintainer.release("2")
+    box.apply(maintainer.public)
+    assert box.active == "2"
