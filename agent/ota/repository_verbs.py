@@ -319,6 +319,7 @@ def _renew(args: argparse.Namespace) -> int:
 
 def _add(args: argparse.Namespace) -> int:
     from agent.infer.package import read_card
+    from agent.ota.gate import LABELS
     from agent.ota.release import Limits, Release
 
     card = read_card(args.package)
@@ -340,6 +341,9 @@ def _add(args: argparse.Namespace) -> int:
         limits=Limits(**limits),
     )
     print(f"drafted: {opened(args).add(args.package, release)}")
+    if not (args.package / "golden" / LABELS).is_file():
+        note = "it brings no labelled pictures: boxes compare times and counts, and no accuracy"
+        print(f"mahalla ota: {note}", file=sys.stderr)
     return 0
 
 
