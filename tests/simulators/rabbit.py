@@ -113,10 +113,14 @@ class Cluster:
         self._epmd = subprocess.Popen(
             enter(self._root, {}, words), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until(lambda: accepts(self._epmd_port), 20, "epmd is there")
-        for node in self.nodes:
-            node.start(self._epmd_port)
-        self.wait_up(*self.nodes, timeout_s=180)
+        try:
+            wait_until(lambda: accepts(self._epmd_port), 60, "epmd is there")
+            for node in self.nodes:
+                node.start(self._epmd_port)
+            self.wait_up(*self.nodes, timeout_s=420)  # a machine that does other things too
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
