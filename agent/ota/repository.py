@@ -431,7 +431,9 @@ class Repository:
     def _copy_drafts(self, content: Targets) -> None:
         for path, target in content.targets.items():
             place, drafted = self._place(target), self._draft / path
-            if place.is_file():
+            if not drafted.is_file():
+                if not place.is_file():
+                    raise UpdateError(f"{place}: is not there; add it again, or put it back")
                 continue
             place.parent.mkdir(parents=True, exist_ok=True)
             part = place.with_name(f"{place.name}.part")

@@ -89,6 +89,30 @@ def test_online_key_alone_releases_nothing(maintainer):
         maintainer.publish(maintainer.online)
 
 
+def test_online_key_alone_holds_releases_back_for_a_year_at_most(maintainer, box):
+    maintainer.release("1")
+    for _ in range(9):
+        box.apply(maintainer.public)
+        maintainer.now += days(42)
+        box.now = maintainer.now
+        maintainer.at().renew([maintainer.online])
+    with pytest.raises(UpdateError, match=r"models is expired: .* somebody holds it back"):
+        box.apply(maintainer.public)
+
+
+def test_package_that_was_spoilt_on_the_server_is_put_right_by_adding_it_again(maintainer, box):
+    maintainer.release("1")
+    place = maintainer.target("1")
+    place.write_bytes(b"spoilt")
+    with pytest.raises(UpdateError):
+        box.apply(maintainer.public)
+    maintainer.release("1")
+    assert box.apply(maintainer.public)[0].state == "active"
+    place.unlink()
+    with pytest.raises(UpdateError, match="is not there; add it again"):
+        maintainer.publish()
+
+
 def test_halts_of_another_form_are_refused():
     assert halts_from_json(halts_to_json({3: "x"})) == {3: "x"}
     for content in (b"", b"[]", b'{"v":1,"halted":{"a":"x"}}', b'{"v":1,"halted":{"1":2}}'):
