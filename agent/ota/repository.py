@@ -338,12 +338,21 @@ class Repository:
 
     def expiries(self) -> dict[str, tuple[int, datetime]]:
         """Version and end of each role's newest metadata."""
+        self._own()
         found = {role: self._newest(role) for role in _LIFE_DAYS}
         return {
             role: (each.signed.version, each.signed.expires) for role, each in found.items() if each
         }
 
+    def _own(self) -> None:
+        if self._shown.exists() and not self._metadata.exists():
+            raise UpdateError(
+                f"{self._metadata}: the maintainer's own copy is not here; put it back, or look "
+                f"at {self._public} with `mahalla ota verify` and copy its metadata there"
+            )
+
     def _offline(self) -> tuple[Root, Targets]:
+        self._own()
         root, targets = self._newest("root"), self._newest("targets")
         if root is None or targets is None:
             raise UpdateError("there is no repository here; begin with `mahalla ota init`")

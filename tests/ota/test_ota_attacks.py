@@ -192,6 +192,13 @@ def test_what_somebody_writes_into_the_served_folder_is_never_signed(maintainer,
     assert updated.apply(maintainer.public)[0].version == "3"
 
 
+def test_served_folder_alone_is_no_repository(maintainer, updated):
+    shutil.rmtree(maintainer.folder / "repo" / "metadata")
+    for verb in (maintainer.publish, maintainer.at().expiries):
+        with pytest.raises(UpdateError, match="own copy is not here"):
+            verb()
+
+
 def test_list_of_releases_that_somebody_changed_on_the_server_is_told(maintainer, updated):
     place = maintainer.at()._place(maintainer.at()._target(RELEASES))
     place.write_bytes(place.read_bytes().replace(b'"face"', b'"evil"'))
