@@ -56,14 +56,13 @@ from agent.rules.plates import PlatePolicy
 from agent.rules.trouble import Trouble
 from agent.sharing import Sharing
 from agent.supervise import Loop, Pulse
-from agent.timekeeper import Timekeeper
+from agent.timekeeper import CLOCK_FILE, Timekeeper
 from agent.ulid import UlidMaker
 
 OUTBOX = "outbox.db"
 
 HOTLISTS = "hotlists"
 
-CLOCK_FILE = "clock.json"
 
 UPDATES = f"{OTA}/floors.json"
 

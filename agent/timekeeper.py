@@ -16,6 +16,9 @@ _log = logging.getLogger(__name__)
 BUILT_UTC_MS = 1_764_000_000_000
 """No true time lies before this agent was built: a clock that says so is not set."""
 
+CLOCK_FILE = "clock.json"
+"""In the agent's state folder."""
+
 SAVE_EVERY_S = 600.0
 """A write each so often does not wear the card."""
 
@@ -150,6 +153,11 @@ class Timekeeper:
             durable.replace(self._path, json.dumps(content).encode())
         except OSError as error:  # the disk's trouble is told by the writer
             _log.info("%s: %s", self._path, error.strerror)
+
+
+def kept_floor_ms(state: Path) -> int:
+    """The time that this box has known in an earlier run, or that of its build (Unix ms)."""
+    return _kept(state / CLOCK_FILE)[0]
 
 
 def _kept(path: Path) -> tuple[int, str]:

@@ -115,7 +115,7 @@ def _verify(args: argparse.Namespace) -> int:
     from agent.ota.packing import unpack
 
     with TemporaryDirectory() as folder:
-        client = _client(args, args.source, Path(folder), args.root, _line(args, None, None))
+        client = _client(args.source, Path(folder), args.root, _line(args, None, None))
         halts = client.halts()
         for number, release in enumerate(client.releases()):
             place = Path(folder) / str(number) / release.model
@@ -144,7 +144,7 @@ def _apply(args: argparse.Namespace) -> int:
     with models.updating():
         line = _line(args, _left_today(models, config), config.models.ca)
         root = args.root or args.config.parent / ROOT
-        client = _client(args, source, models.ota, root, line)
+        client = _client(source, models.ota, root, line, args.state)
         me = WhoIAm(
             box=f"{config.site}/{config.box}",
             agent=__version__,
@@ -278,9 +278,11 @@ def _today() -> str:
     return time.strftime("%Y-%m-%d", time.gmtime())
 
 
-def _client(args: argparse.Namespace, source: str, folder: Path, root: Path, line: Line) -> Client:
+def _client(source: str, folder: Path, root: Path, line: Line, state: Path | None = None) -> Client:
+    """`state` is that of an agent that runs here, and knows the time from its earlier runs."""
     from agent.ota.client import Client
     from agent.ota.fetching import open_source
+    from agent.timekeeper import BUILT_UTC_MS, kept_floor_ms
 
     base, fetcher = open_source(source, line, folder / "parts")
     try:
@@ -290,7 +292,10 @@ def _client(args: argparse.Namespace, source: str, folder: Path, root: Path, lin
         raise UpdateError(
             f"{root}: {error.strerror}; it is 1.root.json of the repository"
         ) from None
-    return Client(folder, root=trusted, base=base, fetcher=fetcher, now_s=time.time())
+    floor_s = (kept_floor_ms(state) if state else BUILT_UTC_MS) / 1000
+    return Client(
+        folder, root=trusted, base=base, fetcher=fetcher, now_s=time.time(), floor_s=floor_s
+    )
 
 
 def _line(args: argparse.Namespace, left_bytes: int | None, ca: Path | None) -> Line:

@@ -1,9 +1,10 @@
 """The box's view of a repository: python-tuf's checks, and two floors that it does not keep.
 
 The time floor: a clock that was set back must not make old metadata fresh, so expiry is judged by
-the latest of the clock, this agent's build and the signed `issued` of what was seen before. The
-version floor: python-tuf remembers versions only in its own files, and when a power cut empties
-two of them an old repository would be taken; the versions are kept here too.
+the latest of the clock, this agent's build, the time that a time server has told an earlier run,
+and the signed `issued` of what was seen before. The version floor: python-tuf remembers versions
+only in its own files, and when a power cut empties two of them an old repository would be taken;
+the versions are kept here too.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class Client:
         base: str,
         fetcher: FetcherInterface,
         now_s: float,
+        floor_s: float = BUILT_UTC_MS / 1000,
     ) -> None:
+        """`now_s` is what the clock says, `floor_s` what this box knows that it is later than."""
         self._tuf = folder / "tuf"
         self._incoming = folder / "incoming"
         self._lists = folder / "lists"
@@ -60,7 +63,7 @@ class Client:
             stray.unlink()
         self._folder = folder
         self.now_s = now_s
-        self._told_s = max(now_s, BUILT_UTC_MS / 1000, self.floors().issued_s)
+        self._told_s = max(now_s, floor_s, self.floors().issued_s)
         with self._checked():
             self._updater = Updater(
                 str(self._tuf),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import threading
 from datetime import datetime, timezone
@@ -17,6 +18,7 @@ from agent.cli import main
 from agent.ota import looks
 from agent.ota.fragments import Fragments, version
 from agent.ota.settings import fragment_path, label_of
+from agent.timekeeper import CLOCK_FILE
 
 DAY_MS = 86_400_000
 AGENT = """\
@@ -57,6 +59,21 @@ def test_repository_that_is_held_back_is_told_until_it_is_renewed(tmp_path, main
     maintainer.publish()
     assert apply() == (0, "")
     assert whys(tmp_path, now_ms) == []
+
+
+def test_clock_that_stands_still_since_the_last_run_does_not_thaw_it(tmp_path, maintainer, apply):
+    """The time that a server has told the agent before counts where the clock is behind it."""
+    now = datetime.now(timezone.utc)
+    maintainer.now = now
+    maintainer.publish()
+    (tmp_path / "state").mkdir()
+    known_ms = round((now + days(46)).timestamp() * 1000)
+    row = {"floor_ms": known_ms, "synced_boot": "before"}
+    (tmp_path / "state" / CLOCK_FILE).write_text(json.dumps(row))
+    code, said = apply()
+    assert (code, "holds it back" in said) == (1, True)
+    (tmp_path / "state" / CLOCK_FILE).unlink()
+    assert apply() == (0, "")
 
 
 def test_line_that_is_away_is_news_after_a_day(tmp_path, maintainer, apply):
