@@ -159,7 +159,6 @@ class PlateReading:
     others: tuple[PlateText, ...]  # the runners-up, likeliest first, as far as they are plausible
     score: float  # calibrated probability that `best` is right, 0..1
     margin: float  # natural log, from `best` to the runner-up
-    char_scores: tuple[float, ...]
     votes: int  # views that were read
 
 

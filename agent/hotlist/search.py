@@ -34,7 +34,7 @@ class Match:
     how far it lies behind the likeliest."""
 
 
-def candidates(reading: PlateReading, loss_limit: float = LOSS_LIMIT) -> list[PlateText]:
+def candidates(reading: PlateReading) -> list[PlateText]:
     """What is looked for: the reading itself, then the plausible others, likeliest first.
 
     A reading of country `?` has its text under each plausible country among the others.
@@ -43,7 +43,7 @@ def candidates(reading: PlateReading, loss_limit: float = LOSS_LIMIT) -> list[Pl
         return []
     distinct: dict[tuple[str, str], PlateText] = {}
     for plate in (reading.best, *reading.others):
-        if plate.loss <= loss_limit:
+        if plate.loss <= LOSS_LIMIT:
             distinct.setdefault((plate.country, plate.text), plate)
     return list(distinct.values())[:CANDIDATES_LIMIT]
 
@@ -55,13 +55,9 @@ class Search:
     A list that has matched is not asked again.
     """
 
-    def __init__(
-        self, reading: PlateReading, lists: Sequence[Hotlist], loss_limit: float = LOSS_LIMIT
-    ) -> None:
+    def __init__(self, reading: PlateReading, lists: Sequence[Hotlist]) -> None:
         self.reading = reading
-        self._left = deque(
-            (plate, hotlist) for plate in candidates(reading, loss_limit) for hotlist in lists
-        )
+        self._left = deque((plate, hotlist) for plate in candidates(reading) for hotlist in lists)
 
     def __len__(self) -> int:
         """Steps that are left."""
@@ -76,14 +72,6 @@ class Search:
             return None
         self._left = deque(pair for pair in self._left if pair[1] is not hotlist)
         return self._match(plate, hotlist.name)
-
-    def run(self, utc_ms: int) -> list[Match]:
-        """All that is left at one go."""
-        found = []
-        while self:
-            if match := self.step(utc_ms):
-                found.append(match)
-        return found
 
     def _match(self, plate: PlateText, hotlist: str) -> Match:
         reading, best = self.reading, self.reading.best

@@ -42,7 +42,6 @@ class Verdict:
     texts: tuple[PlateText, ...]  # the best first, then the plausible others
     score: float
     margin: float
-    char_scores: tuple[float, ...]
     votes: int
 
 
@@ -77,7 +76,7 @@ class Vote:
 
     def _counted(self) -> Verdict:
         if not self._views:
-            return Verdict(texts=(), score=0.0, margin=0.0, char_scores=(), votes=0)
+            return Verdict(texts=(), score=0.0, margin=0.0, votes=0)
         char_logp, country_logp = summed(self._views)
         found = self._grammars.search(char_logp, country_logp, _KEEP)
         score = self._grammars.posterior(found)
@@ -87,7 +86,6 @@ class Vote:
             texts=tuple(text for text in texts if text.loss <= _PLAUSIBLE),
             score=score,
             margin=rival.loss if rival else _PLAUSIBLE,
-            char_scores=_char_scores(char_logp, texts[0].text) if texts else (),
             votes=len(self._views),
         )
 
@@ -128,9 +126,3 @@ def _settled(found: Sequence[PlateText]) -> list[PlateText]:
         for each in found[1:]
     )
     return [replace(best, country=ANY), *found] if open_country else list(found)
-
-
-def _char_scores(char_logp: Floats, text: str) -> tuple[float, ...]:
-    """Probability of each character of `text` by what is seen in its slot alone."""
-    shares = np.exp(char_logp - np.logaddexp.reduce(char_logp, axis=1)[:, None])
-    return tuple(float(shares[slot, SYMBOLS.index(char)]) for slot, char in enumerate(text))

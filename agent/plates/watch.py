@@ -346,7 +346,6 @@ class PlateWatch:
                 others=verdict.texts[1:] if verdict else (),
                 score=verdict.score if verdict else 0.0,
                 margin=verdict.margin if verdict else 0.0,
-                char_scores=verdict.char_scores if verdict else (),
                 votes=len(vehicle.vote),
             )
         ]

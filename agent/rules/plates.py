@@ -11,7 +11,7 @@ from typing import Any
 from agent.config.model import Point
 from agent.geometry import point_in_polygon
 from agent.hotlist.hotlist import Hotlist
-from agent.hotlist.search import LOSS_LIMIT, Match, Search
+from agent.hotlist.search import Match, Search
 from agent.records import Event, Moment, Phase, PlateReading, Track, TrackState
 from agent.rules.occurrence import Occurrence, seconds_between
 
@@ -95,14 +95,12 @@ class PlateRules:
         on: Collection[str],
         zones: Mapping[str, Sequence[Point]],
         policy: PlatePolicy,
-        loss_limit: float = LOSS_LIMIT,
     ) -> None:
         self._camera_id = camera_id
         self._ids = ids
         self._on = on
         self._zones = zones
         self._policy = policy
-        self._loss_limit = loss_limit
         self._passages: dict[int, _Passage] = {}
 
     def update(
@@ -138,7 +136,7 @@ class PlateRules:
         lists = self._policy.in_force(at.utc_ms) if HIT in self._on else ()
         return _Passage(
             since=at,
-            search=Search(reading, lists, self._loss_limit),
+            search=Search(reading, lists),
             zone=self._zone_of(reading),
         )
 

@@ -97,7 +97,7 @@ def test_vote_keeps_the_best_views_only():
     assert vote.verdict().score > 0.99
 
 
-def test_verdict_tells_what_else_it_may_be_and_which_character_is_weak():
+def test_verdict_tells_what_else_it_may_be_and_by_how_much():
     logits = char_logits(TEXT, 10.0)
     logits[6, SYMBOLS.index("8")] = 8.0  # a digit where only a letter can stand
     logits[6, SYMBOLS.index("R")] = 9.0
@@ -106,8 +106,6 @@ def test_verdict_tells_what_else_it_may_be_and_which_character_is_weak():
     assert (best.text, second.text) == (TEXT, "01A123RC")
     assert verdict.margin == pytest.approx(second.loss)
     assert verdict.margin == pytest.approx(1.0, abs=0.01)
-    assert len(verdict.char_scores) == len(TEXT)
-    assert np.argmin(verdict.char_scores) == 6
     assert 0.6 < verdict.score < 0.8
 
 
@@ -162,7 +160,6 @@ def test_verdict_of_anything_is_in_order(seed, count):
     assert losses == sorted(losses)
     assert verdict.texts[0].loss == 0
     assert verdict.margin >= 0
-    assert all(0 <= score <= 1 for score in verdict.char_scores)
 
 
 def test_verdict_does_not_depend_on_the_order_of_equal_views():

@@ -17,7 +17,6 @@ def reading(best: str | PlateText | None, *others: PlateText, **what) -> PlateRe
         "box": Box(x0=0.4, y0=0.7, x1=0.5, y1=0.74),
         "score": 0.97,
         "margin": 4.1,
-        "char_scores": (),
         "votes": 3,
     }
     first = plate(best) if isinstance(best, str) else best
