@@ -75,7 +75,6 @@ LINE = "line.json"
 _HOTLISTS_EVERY_S = 60.0
 _ABOUT_EVERY_S = 86_400.0
 _LOSSES_EVERY_S = 60.0
-_LATEST_S = 60.0  # a picture older than this is not what the camera sees
 _REDATE_S = 0.3  # of each second
 _IN_MEMORY_S = 3.0  # what was said before the clock was set is on the disk by then
 _DISK_FREE_PERCENT = 3.0  # with less, the disk is nearly full

@@ -37,7 +37,7 @@ def main() -> None:
             if stop.wait(0.003):
                 break
         thread.join()
-        wait_until(lambda: box.counts().rows == 0, 30, "drained")
+        wait_until(lambda: box.counts().rows == 0, 120, "drained")
 
 
 if __name__ == "__main__":
