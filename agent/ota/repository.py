@@ -13,14 +13,18 @@ delegated to a key of its own; halts, snapshot and timestamp have the key that i
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import hashlib
 import shutil
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from securesystemslib.signer import Signer, SSlibKey
 from tuf.api.exceptions import LengthOrHashMismatchError, UnsignedMetadataError
@@ -52,6 +56,8 @@ from agent.ota.release import (
 )
 
 THRESHOLD = 2  # of the root keys
+_PATIENCE_S = 20.0  # while somebody else, `watch` for instance, signs
+_AGAIN_S = 0.05
 
 # A box that was away fetches fresh metadata before it judges, so only what no weekly `publish`
 # renews has to live long; a stick's travel has to fit into the shortest.
@@ -94,10 +100,27 @@ class Keys:
         }
 
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Method = Callable[Concatenate["Repository", _P], _T]
+
+
+def _alone(change: _Method[_P, _T]) -> _Method[_P, _T]:
+    """Two at once would give the same number to what each of them signs, and one be lost."""
+
+    @functools.wraps(change)
+    def alone(repo: Repository, /, *args: _P.args, **rest: _P.kwargs) -> _T:
+        with repo.locked():
+            return change(repo, *args, **rest)
+
+    return alone
+
+
 class Repository:
     """A repository in a folder; every method raises UpdateError, in one line."""
 
     def __init__(self, folder: Path, now: datetime) -> None:
+        self._folder = folder
         self._public = folder / "public"
         self._metadata = folder / "metadata"
         self._shown = self._public / "metadata"
@@ -109,6 +132,7 @@ class Repository:
         """What goes to every box: the root that it trusts first."""
         return self._shown / "1.root.json"
 
+    @_alone
     def create(self, keys: Keys, signers: Sequence[Signer]) -> None:
         """Begin: root and targets, signed by root keys."""
         for there in (self._metadata, self._shown):
@@ -141,6 +165,7 @@ class Repository:
         )
         self._root_and_targets(root, targets, None, signers)
 
+    @_alone
     def rotate(
         self, role: str, new: SSlibKey, instead: SSlibKey | None, signers: Sequence[Signer]
     ) -> list[str]:
@@ -164,6 +189,7 @@ class Repository:
             raise UpdateError(f"{role}: no such role; one of root, online, {', '.join(DELEGATED)}")
         return self._root_and_targets(root, targets, old, signers)
 
+    @_alone
     def add(self, folder: Path, release: Release) -> str:
         """Draft a package for release, or other rings for one that is there; what changes."""
         card = read_card(folder)
@@ -184,6 +210,7 @@ class Repository:
         before = f", before: {ring(old[0])}" if old else ""
         return f"{name}: {ring(release)}{before}"
 
+    @_alone
     def promote(self, model: str, version: str | None) -> Release:
         """Draft the next ring of a release, the newest of `model` without `version`."""
         release = self.find(model, version)
@@ -208,6 +235,7 @@ class Repository:
             raise UpdateError(f"{model} {version or ''}: no such release; see `ota status`")
         return max(found, key=lambda each: each.serial)
 
+    @_alone
     def halt(self, release: Release, why: str | None) -> None:
         """Draft the halt of a release, or with None its end."""
         halts = {serial: text for serial, text in self.halts().items() if serial != release.serial}
@@ -217,11 +245,10 @@ class Repository:
         place.parent.mkdir(parents=True, exist_ok=True)
         write_whole(place, halts_to_json(halts))
 
+    @_alone
     def put(self, path: str, content: bytes) -> None:
         """Draft a file of a role other than models: `hotlists/stolen.list`."""
-        place = self._draft / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(place, content)
+        self._put(path, content)
 
     def drafted(self) -> list[Release]:
         """The releases as the next `publish` would have them."""
@@ -254,6 +281,7 @@ class Repository:
         """Paths of what is drafted beside releases."""
         return [path for path in self._drafts() if not path.startswith("models/")]
 
+    @_alone
     def publish(self, signers: Sequence[Signer]) -> list[str]:
         """Sign and put out what is drafted, and renew what these keys may; what was written."""
         given = _keyids(signers)
@@ -266,10 +294,12 @@ class Repository:
         ]
         return self._put_out(due, due, signers)
 
+    @_alone
     def publish_halts(self, signers: Sequence[Signer]) -> list[str]:
         """Halts alone, whatever else is drafted: they cannot wait for other keys."""
         return self._put_out(["halts"], ["halts"], signers)
 
+    @_alone
     def renew(self, signers: Sequence[Signer]) -> list[str]:
         """Sign anew what these keys may, without drafts, for another while; what was written."""
         given, written = _keyids(signers), []
@@ -344,6 +374,28 @@ class Repository:
             role: (each.signed.version, each.signed.expires) for role, each in found.items() if each
         }
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else changes anything here meanwhile; UpdateError where somebody does for long."""
+        deadline = time.monotonic() + _PATIENCE_S
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "lock").open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        text = f"{self._folder}: somebody else signs here; try again"
+                        raise UpdateError(text, why="busy") from None
+                time.sleep(_AGAIN_S)
+            yield
+
+    def _put(self, path: str, content: bytes) -> None:
+        place = self._draft / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(place, content)
+
     def _own(self) -> None:
         if self._shown.exists() and not self._metadata.exists():
             raise UpdateError(
@@ -417,7 +469,7 @@ class Repository:
         if role == "models":
             releases = self.drafted()
             if RELEASES not in self._drafts():  # the first time: an empty list is a list
-                self.put(RELEASES, to_json(releases))
+                self._put(RELEASES, to_json(releases))
             wanted = {RELEASES, *(release.target for release in releases)}
             known = content.targets.keys() | set(self._drafts())
             if missing := wanted - known:

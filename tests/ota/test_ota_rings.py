@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from ota_maintainer import days
 from securesystemslib.signer import CryptoSigner
@@ -183,3 +185,24 @@ def test_renewal_keeps_drafts_out_and_needs_no_other_key(maintainer, box):
     assert box.apply(maintainer.public)[0].version == "1"
     assert maintainer.at().renew(maintainer.root[:2]) == ["root 2", "targets 2"]
     assert maintainer.at().renew([maintainer.hotlists]) == []
+
+
+def test_two_who_sign_at_once_lose_nothing(maintainer, box, monkeypatch):
+    """`watch` halts while somebody publishes: each has a number, and a snapshot, of its own."""
+    maintainer.release("1")
+
+    def publish(role):
+        signer = getattr(maintainer, role)
+        for number in range(4):
+            name = f"{role}/{number}" if role == "config" else role
+            maintainer.at().put(f"{name}/{number}.x", b"x")
+            maintainer.at().publish([signer, maintainer.online])
+
+    with ThreadPoolExecutor() as both:
+        list(both.map(publish, ["hotlists", "config"]))
+    client = box.client(maintainer.public)
+    assert all(client.target(f"hotlists/{number}.x") for number in range(4))
+    assert all(client.target(f"config/{number}/{number}.x") for number in range(4))
+    monkeypatch.setattr("agent.ota.repository._PATIENCE_S", 0)
+    with maintainer.at().locked(), pytest.raises(UpdateError, match="somebody else signs here"):
+        maintainer.publish()
