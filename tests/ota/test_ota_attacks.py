@@ -75,7 +75,7 @@ def test_endless_data_is_cut_off(maintainer, updated, serve, what):
     assert len(sent) < 400  # what fits into the sockets, not what the server would like
 
 
-def test_data_that_drips_is_given_up(maintainer, serve):
+def test_data_that_drips_is_given_up(maintainer, updated, serve):
     class Drip(SimpleHTTPRequestHandler):
         def log_message(self, *_args):
             pass
@@ -94,6 +94,9 @@ def test_data_that_drips_is_given_up(maintainer, serve):
     with pytest.raises(Exception, match="not here after"):
         list(WebFetcher(Line(whole_s=0.3))._fetch(serve(maintainer.public, Drip) + "/x"))
     assert time.monotonic() - began < 3
+    with pytest.raises(UpdateError, match="not here after"):
+        updated.apply(serve(maintainer.public, Drip), line=Line(whole_s=0.3))
+    assert updated.active == "1"
 
 
 def test_server_that_is_away_or_redirects(maintainer, updated, serve):
