@@ -56,6 +56,15 @@ class Box:
         """Middle of the lower edge: where the thing touches the ground."""
         return (self.x0 + self.x1) / 2, self.y1
 
+    def holds(self, point: tuple[float, float]) -> bool:
+        x, y = point
+        return self.x0 <= x <= self.x1 and self.y0 <= y <= self.y1
+
+    def wider(self, share: float) -> Box:
+        """With this share of its sides more on each side."""
+        x, y = share * self.width, share * self.height
+        return Box(x0=self.x0 - x, y0=self.y0 - y, x1=self.x1 + x, y1=self.y1 + y)
+
 
 WHOLE = Box(x0=0.0, y0=0.0, x1=1.0, y1=1.0)
 

@@ -15,7 +15,7 @@ from agent.plates.places import overlap
 from agent.plates.reader import GLANCES, PlateReader, View
 from agent.plates.straighten import Corners, one_line_px
 from agent.plates.vote import Vote
-from agent.plates.watch import ROOM, wider
+from agent.plates.watch import ROOM
 from agent.records import VEHICLES, Box, Frame, Picture
 
 _PLATE_SHARE = 0.35  # of a vehicle's width: no plate is wider
@@ -63,7 +63,7 @@ class PlateEyes:
             box = found.box
             widest_px = _PLATE_SHARE * box.width * frame.picture.width_px
             if found.kind in VEHICLES and widest_px >= self._finder.smallest_px:
-                yield wider(box, ROOM)
+                yield box.wider(ROOM)
 
     def _closer(self, picture: Picture, plate: FoundPlate) -> FoundPlate:
         """The same plate at the scale at which a track's later looks see it."""

@@ -48,13 +48,8 @@ def overlap(a: Box, b: Box) -> float:
     return shared / max(a.area + b.area - shared, 1e-12)
 
 
-def holds(box: Box, point: tuple[float, float]) -> bool:
-    x, y = point
-    return box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1
-
-
 def _covers(outer: Box, inner: Box) -> bool:
-    return holds(outer, (inner.x0, inner.y0)) and holds(outer, (inner.x1, inner.y1))
+    return outer.holds((inner.x0, inner.y0)) and outer.holds((inner.x1, inner.y1))
 
 
 def widths_apart(a: Box, b: Box) -> float:

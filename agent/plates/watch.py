@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from agent.infer.model import Model
 from agent.plates.finder import SAME_PLATE, FoundPlate, PlateFinder, around
 from agent.plates.grammar import Grammars, load_grammars
-from agent.plates.places import NS, Arrival, Passages, Scenery, holds, overlap
+from agent.plates.places import NS, Arrival, Passages, Scenery, overlap
 from agent.plates.reader import PlateReader
 from agent.plates.straighten import sharpness
 from agent.plates.vehicle import LEAST_VOTES, Vehicle
@@ -195,7 +195,7 @@ class PlateWatch:
             return []
 
         def urgency(tile: Box) -> float:
-            moves = any(holds(tile, box.center) for box in strange)
+            moves = any(tile.holds(box.center) for box in strange)
             return (now_ns - self._tiles[tile]) * (_MOVING if moves else 1.0)
 
         tile = max(self._tiles, key=urgency)
@@ -223,7 +223,7 @@ class PlateWatch:
         if expected is not None and known:
             region = around(expected)
         else:
-            region = wider(vehicle.track.box, ROOM)
+            region = vehicle.track.box.wider(ROOM)
         closer = 0 if known else min(1, self._left() - 2)
         owned = self._sorted_out(self._finder.find(looks.picture, region, closer=closer))
         mine = owned.pop(vehicle.track.track_id, [])
@@ -237,7 +237,7 @@ class PlateWatch:
             around_it = [
                 (vehicle.track.box.area, number)
                 for number, vehicle in self._vehicles.items()
-                if not vehicle.is_plate and holds(wider(vehicle.track.box, _OWN), plate.box.center)
+                if not vehicle.is_plate and vehicle.track.box.wider(_OWN).holds(plate.box.center)
             ]
             alone = [
                 (-overlap(vehicle.track.box, plate.box), number)
@@ -395,10 +395,4 @@ def _ahead(track: Track, seconds: float) -> Box:
 
 def _inside(box: Box, others: Iterable[Box]) -> bool:
     """Whether its centre lies in one of them."""
-    return any(holds(wider(other, _OWN), box.center) for other in others)
-
-
-def wider(box: Box, share: float) -> Box:
-    """`box` with this share of its sides more on each side."""
-    across, down = share * box.width, share * box.height
-    return Box(x0=box.x0 - across, y0=box.y0 - down, x1=box.x1 + across, y1=box.y1 + down)
+    return any(other.wider(_OWN).holds(box.center) for other in others)

@@ -39,9 +39,9 @@ def mask_picture(
         inside = _pixels(keep, rgb.shape, outward=False)
         masked[inside] = rgb[inside]
     height, width = rgb.shape[:2]
-    covered = [_grown(face, _FACE_MARGIN) for face in faces]
+    covered = [face.wider(_FACE_MARGIN) for face in faces]
     covered += [_head(person, aspect=width / height) for person in people]
-    covered += [_grown(plate, _PLATE_MARGIN) for plate in plates]
+    covered += [plate.wider(_PLATE_MARGIN) for plate in plates]
     for box in covered:
         masked[_pixels(box, rgb.shape, outward=True)] = _COVER
     return masked
@@ -71,12 +71,7 @@ def _head(person: Box, *, aspect: float) -> Box:
         x1=person.x1,
         y1=person.y0 + min(height, person.height),
     )
-    return _grown(head, _PERSON_MARGIN)
-
-
-def _grown(box: Box, margin: float) -> Box:
-    x, y = margin * box.width, margin * box.height
-    return Box(x0=box.x0 - x, y0=box.y0 - y, x1=box.x1 + x, y1=box.y1 + y)
+    return head.wider(_PERSON_MARGIN)
 
 
 def _pixels(box: Box, shape: tuple[int, ...], *, outward: bool) -> tuple[slice, slice]:

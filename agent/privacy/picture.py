@@ -29,7 +29,7 @@ def picture_of(
         pixels = frame.crop(WHOLE, width_px)
         masked = mask_picture(
             pixels,
-            keep=None if plate is None else _grown(plate),
+            keep=None if plate is None else plate.wider(_PLATE_ROOM),
             faces=[each.box for each in detections if each.kind == "face"],
             people=[each.box for each in detections if each.kind == "person"],
             plates=[each.box for each in detections if _is_other_plate(each, plate)],
@@ -48,13 +48,4 @@ def picture_of(
 def _is_other_plate(found: Detection, plate: Box | None) -> bool:
     if found.kind != "plate":
         return False
-    return plate is None or not _holds(found.box, plate.center)
-
-
-def _holds(box: Box, point: tuple[float, float]) -> bool:
-    return box.x0 <= point[0] <= box.x1 and box.y0 <= point[1] <= box.y1
-
-
-def _grown(box: Box) -> Box:
-    x, y = _PLATE_ROOM * box.width, _PLATE_ROOM * box.height
-    return Box(x0=box.x0 - x, y0=box.y0 - y, x1=box.x1 + x, y1=box.y1 + y)
+    return plate is None or not found.box.holds(plate.center)

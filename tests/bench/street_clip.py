@@ -27,14 +27,14 @@ from agent.evaluate.labelled import Labelled, read_labels
 from agent.infer.model import Model, open_model
 from agent.infer.package import find_package
 from agent.plates.grammar import load_grammars
-from agent.plates.places import holds
 from agent.plates.reader import PlateReader
 from agent.plates.vote import Vote
-from agent.records import VEHICLES, Box, PlateReading, Track
+from agent.records import VEHICLES, PlateReading, Track
 
 CLIP, FRAMES = "uz_839_clip.mp4", "uz_839_clip_"
 ALIKE = 0.98  # correlation of a labelled frame with its coded copy in the clip
 SMALL = (160, 90)
+_ROOM = 0.05  # of a vehicle's box on each side
 
 
 def report_clip(folder: Path) -> None:
@@ -136,13 +136,8 @@ def _around(
     """The smallest vehicle around that plate, or the track of the plate itself."""
     width, height = labelled.content["w"], labelled.content["h"]
     middle = (box[0] + box[2]) / 2 / width, (box[1] + box[3]) / 2 / height
-    on = [t for t in tracks if t.kind in VEHICLES | {"plate"} and holds(_roomy(t.box), middle)]
+    on = [t for t in tracks if t.kind in VEHICLES | {"plate"} and t.box.wider(_ROOM).holds(middle)]
     return {min(on, key=lambda track: track.box.area).track_id} if on else set()
-
-
-def _roomy(box: Box) -> Box:
-    x, y = 0.05 * box.width, 0.05 * box.height
-    return Box(x0=box.x0 - x, y0=box.y0 - y, x1=box.x1 + x, y1=box.y1 + y)
 
 
 def _picture(labelled: Labelled) -> RgbPicture:
