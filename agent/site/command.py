@@ -24,7 +24,7 @@ authority: {authority}              # who signs; its key is encrypted and stays 
 office: {{hosts: [{hosts}]}}   # how boxes and people reach the inspector's broker
 # city: {{topic: "safecity/{{site}}/{{box}}/{{camera}}/{{kind}}"}}
 boxes:
-  {box}:
+{boxes}
 people:
   recorder: {{may: [seen, resend]}}       # keeps events and confirms them
   inspector-1: {{may: [evidence, snapshot, feedback]}}
@@ -62,7 +62,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     new.add_argument("folder", metavar="FOLDER", type=Path, help="its name is the site's")
     new.add_argument("--authority", metavar="DIR", type=Path, default=Path("authority"))
     new.add_argument("--host", action="append", required=True, help="name or address of the office")
-    new.add_argument("--box", required=True, type=_id, help="the first box")
+    new.add_argument(
+        "--box", action="append", required=True, type=_id, help="the first box; more may follow"
+    )
     passphrase.add_argument(new)
 
     request = verb(
@@ -154,7 +156,7 @@ def _new(args: argparse.Namespace) -> int:
         site=site,
         authority=os.path.relpath(args.authority, args.folder),
         hosts=", ".join(args.host),
-        box=args.box,
+        boxes="\n".join(f"  {box}:" for box in dict.fromkeys(args.box)),
     )
     args.folder.mkdir(parents=True, exist_ok=True)
     durable.replace(file, text.encode())

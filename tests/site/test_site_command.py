@@ -19,6 +19,7 @@ from agent.config.certificates import validity_ms
 from agent.config.load import load
 from agent.errors import UpdateError
 from agent.ota.certificates import accept
+from agent.site import plan
 
 
 @pytest.fixture
@@ -265,3 +266,10 @@ def test_new_never_writes_over_what_is_there(mahalla, capsys):
     other = [*words[:2], str(mahalla.folder / "chorsu"), *words[3:]]
     assert main([*other, "--authority", str(mahalla.folder / "authority")]) == 0
     assert (mahalla.folder / "authority" / "ca.key").read_bytes() == key
+
+
+def test_new_takes_several_boxes(mahalla):
+    words = ("--authority", mahalla.folder / "authority", "--host", "x", "--box", "a", "--box", "b")
+    assert mahalla.site("new", mahalla.folder / "chorsu", *words) == 0
+    begun, _ = plan.load(mahalla.folder / "chorsu" / "site.yaml")
+    assert list(begun.boxes) == ["a", "b"]
