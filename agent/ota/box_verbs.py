@@ -215,7 +215,7 @@ def _settings(client: Client, config: Config, args: argparse.Namespace) -> list[
 
     fragments, now_ms = Fragments(args.state), round(client.now_s * 1000)
     return [
-        *fetch_certificate(client, config, args.state, fragments, now_ms),
+        *fetch_certificate(client, config, args.state, fragments, now_ms, again=args.again),
         *fetch_fragment(client, args.config, config, fragments, now_ms, again=args.again),
     ]
 

@@ -116,6 +116,13 @@ class Fragments:
         with self._changing() as state:
             self._save(_taken_back(state, word, text, now_ms, sha256, model))
 
+    def forgive(self, sha256: str) -> None:
+        """One that was refused has passed."""
+        if sha256 in self.state().refused:
+            with self._changing() as state:
+                refused = {key: each for key, each in state.refused.items() if key != sha256}
+                self._save(replace(state, refused=refused))
+
     def roll_back(self, now_ms: int) -> str:
         """By hand: agent.yaml as it is written, and never again what lay over it; its version."""
         with self._changing() as state:

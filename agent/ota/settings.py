@@ -71,14 +71,21 @@ def fetch_fragment(
 
 
 def fetch_certificate(
-    client: Client, config: Config, state: Path, fragments: Fragments, now_ms: int
+    client: Client,
+    config: Config,
+    state: Path,
+    fragments: Fragments,
+    now_ms: int,
+    *,
+    again: bool = False,
 ) -> list[Outcome]:
-    """Keep the renewed certificate of this box where it is one."""
+    """Keep the renewed certificate of this box where it is one; `again` as for a fragment."""
     target = client.target(certificate_path(f"{config.site}/{config.box}"))
     if target is None:
         return []
     sha256 = target.hashes["sha256"]
-    if refused := fragments.state().refused.get(sha256):
+    refused = fragments.state().refused.get(sha256)
+    if refused and not again:
         return [_outcome(certificates.MODEL, sha256, "refused", f"refused before: {refused.text}")]
     kept = certificates.place(state)
     content = client.download(target, certificates.LIMIT_BYTES).read_bytes()
@@ -89,9 +96,12 @@ def fetch_certificate(
     except UpdateError as error:
         if error.why == "old":  # the one that the box has was put there since
             return []
+        if error.why == "none":  # nothing to judge it by, perhaps for now
+            return [_outcome(certificates.MODEL, sha256, "waiting", str(error))]
         word = f"certificate-{error.why}"
         fragments.refuse(sha256, word, str(error), now_ms, model=certificates.MODEL)
         return [_outcome(certificates.MODEL, sha256, "refused", str(error))]
+    fragments.forgive(sha256)
     return [_outcome(certificates.MODEL, sha256, "kept", "renewed; the agent shows it from now on")]
 
 

@@ -262,9 +262,21 @@ class TestCertificates:
         assert not certificates.place(here.state).exists()
         (told,) = here.fragments.untold()
         assert told.word == "certificate-key"
+        here.fragments.forgive(next(iter(here.fragments.state().refused)))
+        assert here.fragments.state().refused == {}
+        here.certificate(cert.read_bytes())
         assert {key: row["why"] for key, row in here.fragments.report().items()} == {
             "certificate": "certificate-key"
         }
+
+    def test_certificate_waits_where_the_box_shows_none_that_can_be_read(self, here, authority):
+        fresh = authority.renew("a_b", days=90)
+        config = here.file.read_text()
+        here.file.write_text(config.replace(", cert: box.pem, key: box.key", ""))
+        ((state, _),) = here.certificate(fresh)
+        assert (state, here.fragments.state().refused) == ("waiting", {})
+        here.file.write_text(config)
+        assert here.certificate(fresh)[0][0] == "kept"
 
     def test_certificate_of_another_name_is_refused(self, here, authority):
         ((state, why),) = here.certificate(authority.renew("a_b", days=90, named="a_c"))
