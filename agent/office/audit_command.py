@@ -131,7 +131,7 @@ def _progress(ledger: Ledger) -> bool:
 def _report(ledger: Ledger, subscription: Subscription) -> dict[str, Any]:
     streams = [_of_stream(stream) for _, stream in sorted(ledger.streams.items())]
     missing = sum(stream["missing"] for stream in streams)
-    faulty = missing or ledger.forks or ledger.unreadable or not ledger.heard
+    faulty = missing or ledger.forks or ledger.unreadable or ledger.in_cbor or not ledger.heard
     return {
         "ok": not faulty,
         "heard": ledger.heard,
@@ -139,6 +139,7 @@ def _report(ledger: Ledger, subscription: Subscription) -> dict[str, Any]:
         "streams": streams,
         "clones": ledger.forks,
         "unreadable": ledger.unreadable,
+        "in_cbor": ledger.in_cbor,
         "sessions_lost": subscription.sessions_lost,
         "late_s": _lateness(sorted(ledger.late_s)),
     }
@@ -186,6 +187,9 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines += [f"{box}: a clone? {why}" for box, why in report["clones"].items()]
     if report["unreadable"]:
         lines.append(f"{report['unreadable']} messages are no events: is --topic right?")
+    if report["in_cbor"]:
+        count = report["in_cbor"]
+        lines.append(f"{count} events are in CBOR: pip install 'mahalla-agent[cbor]' and run again")
     if report["sessions_lost"]:
         lines.append(
             "the broker lost our session: what is missing may have come while we were away"

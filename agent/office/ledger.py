@@ -14,6 +14,8 @@ from agent.records import Loss
 
 Range = tuple[int, int]
 
+_MAP = 5  # major type of RFC 8949, in the first three bits; no UTF-8 text begins with them
+
 FURTHEST = 10_000_000
 """Numbers that one gap may have: a busy box sends that many in most of a year. A number beyond is a
 mistake or a prank, and counting up to it would take the checker's memory."""
@@ -67,6 +69,8 @@ class Ledger:
         self.streams: dict[tuple[str, str], Stream] = {}
         self.forks: dict[str, str] = {}  # box -> what shows that two write its stream
         self.unreadable = 0
+        self.in_cbor = 0
+        """Events in CBOR, where cbor2 is not installed."""
         self.late_s = array("d")  # of each event with a true time
         self._whole = whole
         self._current: dict[str, str] = {}  # box -> its newest stream
@@ -79,7 +83,7 @@ class Ledger:
     def hear(self, payload: bytes, at_ms: int) -> None:
         """One event as it came, at Unix ms `at_ms`."""
         try:
-            body = json.loads(payload)
+            body = _body(payload)
             box, st, sq = body["src"].rpartition("/")[0], body["st"], body["sq"]
             what = hash((box, body["id"], body.get("n", 0)))
             late_s = None if "te" in body else (at_ms - body["t"]) / 1000
@@ -87,6 +91,9 @@ class Ledger:
             taken_over = body["k"] == "audit" and body.get("why", "").startswith(TAKEN_OVER)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             self.unreadable += 1
+            return
+        except ModuleNotFoundError:
+            self.in_cbor += 1
             return
         if not (isinstance(st, str) and isinstance(sq, int) and 1 <= sq <= self._furthest(box, st)):
             self.unreadable += 1
@@ -130,6 +137,18 @@ class Ledger:
     def silent(self) -> int:
         """Numbers that are missing without a reason, of all streams."""
         return sum(len(stream.explained(stream.missing())[1]) for stream in self.streams.values())
+
+
+def _body(payload: bytes) -> Any:
+    """JSON, or CBOR where it begins as a map of it does; ModuleNotFoundError without cbor2."""
+    if not payload or payload[0] >> 5 != _MAP:
+        return json.loads(payload)
+    import cbor2  # an extra: boxes only write it
+
+    try:
+        return cbor2.loads(payload)
+    except (cbor2.CBORDecodeError, EOFError) as error:
+        raise ValueError(str(error)) from error
 
 
 def _account(body: Mapping[str, Any]) -> Loss | None:

@@ -1,10 +1,12 @@
 """What the counters tell a receiver."""
 
 import json
+import sys
 
 import pytest
 
 from agent.office.ledger import Ledger, ranges
+from agent.publish import cbor
 
 NOW_MS = 1_764_000_000_000
 
@@ -12,14 +14,15 @@ NOW_MS = 1_764_000_000_000
 class Box:
     """Sends what a box would, in any order, with any loss."""
 
-    def __init__(self, ledger, st="k3f9x2ab", box="north-gate"):
+    def __init__(self, ledger, st="k3f9x2ab", box="north-gate", write=None):
+        self.write = write or (lambda body: json.dumps(body).encode())
         self.ledger, self.st, self.src = ledger, st, f"alpomish/{box}/gate-in"
 
     def send(self, *numbers, late_ms=100, **more):
         for sq in numbers:
             body = {"v": 1, "st": self.st, "sq": sq, "id": f"{self.st}{sq}", "t": NOW_MS}
             body |= {"src": self.src, "k": "vehicle.line"} | more
-            self.ledger.hear(json.dumps(body).encode(), NOW_MS + late_ms)
+            self.ledger.hear(self.write(body), NOW_MS + late_ms)
 
     def tell(self, sq, first, last, why="expired", **more):
         self.send(sq, k="box.lost", why=why, **{"from": first, "to": last}, **more)
@@ -135,6 +138,29 @@ def test_what_is_no_event_is_counted_as_unreadable(payload):
     ledger = Ledger()
     ledger.hear(payload, NOW_MS)
     assert (ledger.unreadable, ledger.heard) == (1, 0)
+
+
+def test_events_in_cbor_count_as_those_in_json():
+    ledger = Ledger()
+    box = Box(ledger, write=cbor.encode)
+    box.send(1, 2, 4)
+    box.tell(5, 3, 3)
+    assert verdict(ledger) == ({"expired": 1}, [])
+    assert (ledger.heard, ledger.unreadable, list(ledger.late_s)) == (4, 0, [0.1] * 4)
+
+
+@pytest.mark.parametrize("payload", [b"\xbf", b"\xa1\x61", b"\xa0", b"\xa1\x01\x02"])
+def test_broken_cbor_is_counted_as_unreadable(payload):
+    ledger = Ledger()
+    ledger.hear(payload, NOW_MS)
+    assert (ledger.unreadable, ledger.in_cbor, ledger.heard) == (1, 0, 0)
+
+
+def test_cbor_that_nothing_here_reads_is_counted_apart(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cbor2", None)
+    ledger = Ledger()
+    Box(ledger, write=cbor.encode).send(1)
+    assert (ledger.unreadable, ledger.in_cbor, ledger.heard) == (0, 1, 0)
 
 
 def test_ranges_draw_runs_together():
