@@ -37,7 +37,7 @@ check: setup ## format, lint, strict types, import layers, then the tests
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: setup ## speed, memory, start-up, card, line, cameras at rest, missed passers: ratios (an hour)
+bench: setup ## speed, memory, start-up, card, line, cameras at rest, missed passers: ratios (hours)
 	$(BIN)/python tests/bench/bench.py $(ARGS)
 	$(BIN)/python tests/bench/bench_outbox.py
 	$(BIN)/python tests/bench/bench_link.py

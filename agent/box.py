@@ -39,6 +39,7 @@ from agent.pipeline import Eyes, Keeping
 from agent.privacy.privacy import Privacy
 from agent.privacy.pseudonyms import Pseudonyms
 from agent.proving import Proving
+from agent.publish.expiry import Expiry
 from agent.publish.publisher import Publisher
 from agent.records import (
     About,
@@ -51,7 +52,6 @@ from agent.records import (
     Status,
 )
 from agent.rules.clock import ClockWatch
-from agent.rules.expiry import Expiry
 from agent.rules.plates import PlatePolicy
 from agent.rules.trouble import Trouble
 from agent.sharing import Sharing
@@ -62,7 +62,6 @@ from agent.ulid import UlidMaker
 OUTBOX = "outbox.db"
 
 HOTLISTS = "hotlists"
-
 
 UPDATES = f"{OTA}/floors.json"
 

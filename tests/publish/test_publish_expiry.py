@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from brokers import Certificates
 
+from agent.publish.expiry import DAYS_AHEAD, Expiry
 from agent.records import Moment
-from agent.rules.expiry import DAYS_AHEAD, Expiry
 
 DAY_MS = 86_400_000
 
