@@ -7,24 +7,22 @@ judges, and takes back, meanwhile.
 
 from __future__ import annotations
 
-import fcntl
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from agent.errors import UpdateError
 from agent.infer.package import models_dir
 from agent.ota import trial as trials
+from agent.ota.lock import locked
 from agent.ota.memory import Memory, Refused, Waiting
 from agent.ota.release import Limits
 from agent.ota.slots import Content, Entry, Slots, installed_sha256
 from agent.ota.trial import CRASHES, LIVE, SHADOW, Trial
 
 _PATIENCE_S = 2.0  # such a change is a few small files: milliseconds, on a worn card more
-_AGAIN_S = 0.02
 _BLIPS = 6  # power cuts soon after the start, one after the other
 
 
@@ -62,14 +60,9 @@ class BoxModels:
 
     @contextmanager
     def _locked(self, name: str, patience_s: float, busy: str) -> Iterator[None]:
-        deadline = time.monotonic() + patience_s
         try:
             self.ota.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with (self.ota / name).open("w") as lock:
-                while not _taken(lock):
-                    if time.monotonic() >= deadline:
-                        raise UpdateError(busy, why="busy")
-                    time.sleep(_AGAIN_S)
+            with locked(self.ota / name, patience_s, busy):
                 yield
         except OSError as error:  # no room, no right: never a reason for the daemon to end
             raise UpdateError(f"{self.ota}: {error}", why="disk") from error
@@ -290,14 +283,6 @@ class BoxModels:
             )
             memory.waiting.pop(model, None)
         memory.save()
-
-
-def _taken(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _row(version: str, serial: int, state: str, since_ms: int, why: str = "") -> dict[str, Any]:

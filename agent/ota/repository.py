@@ -13,12 +13,10 @@ delegated to a key of its own; halts, snapshot and timestamp have the key that i
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import shutil
 import tarfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -44,6 +42,7 @@ from tuf.api.serialization import DeserializationError
 from agent.durable import replace as write_whole
 from agent.errors import UpdateError
 from agent.infer.package import read_card
+from agent.ota.lock import locked
 from agent.ota.packing import pack
 from agent.ota.release import (
     HALTS,
@@ -57,7 +56,6 @@ from agent.ota.release import (
 
 THRESHOLD = 2  # of the root keys
 _PATIENCE_S = 20.0  # while somebody else, `watch` for instance, signs
-_AGAIN_S = 0.05
 
 # A box that was away fetches fresh metadata before it judges, so only what no weekly `publish`
 # renews has to live long; a stick's travel has to fit into the shortest.
@@ -377,18 +375,9 @@ class Repository:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Nobody else changes anything here meanwhile; UpdateError where somebody does for long."""
-        deadline = time.monotonic() + _PATIENCE_S
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("w") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        text = f"{self._folder}: somebody else signs here; try again"
-                        raise UpdateError(text, why="busy") from None
-                time.sleep(_AGAIN_S)
+        busy = f"{self._folder}: somebody else signs here; try again"
+        with locked(self._folder / "lock", _PATIENCE_S, busy):
             yield
 
     def _put(self, path: str, content: bytes) -> None:
